@@ -1,0 +1,1 @@
+//! Convention: calflops 0.3.2.

@@ -1,0 +1,1 @@
+//! Convention: DeepSpeed's flops profiler 0.19.8.

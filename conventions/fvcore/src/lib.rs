@@ -1,0 +1,1 @@
+//! Convention: fvcore 0.1.5.

@@ -1,0 +1,1 @@
+//! Convention: The forward-hook counter that many posts print.

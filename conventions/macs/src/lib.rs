@@ -1,0 +1,1 @@
+//! Convention: Ideal multiply-accumulates of matrix products and convolutions.

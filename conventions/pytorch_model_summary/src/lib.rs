@@ -1,0 +1,1 @@
+//! Convention: pytorch_model_summary 0.1.2.

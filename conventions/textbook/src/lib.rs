@@ -1,0 +1,1 @@
+//! Convention: The textbook count: 2k-1 operations a dot product.

@@ -1,0 +1,1 @@
+//! Convention: torch.utils.flop_counter of PyTorch 2.15.

@@ -1,0 +1,1 @@
+//! Convention: torchinfo 1.8.0.

@@ -1,0 +1,1 @@
+//! Convention: torchprofile 0.1.0.

@@ -1,0 +1,621 @@
+//! Tokens to a tree, by precedence climbing.
+
+use smol_str::SmolStr;
+
+use super::lexer::{Token, tokenize};
+use super::{Argument, BinaryOp, CompareOp, Expr, ExprKind, Ident, Span, SyntaxError, UnaryOp};
+
+/// A tree, complete or not, and what was wrong with the text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// The expression, with [`ExprKind::Error`] where the text could not be read.
+    pub expr: Expr,
+    /// What was wrong, in the order of the text.
+    pub errors: Vec<SyntaxError>,
+}
+
+impl Parsed {
+    /// The expression if the text was flawless, else the first error.
+    pub fn ok(self) -> Result<Expr, SyntaxError> {
+        match self.errors.into_iter().next() {
+            None => Ok(self.expr),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// Parses a whole text as one expression.
+pub fn parse(text: &str) -> Parsed {
+    parse_at(text, 0)
+}
+
+/// Parses a text that starts at byte `base` of a larger one; spans count from there.
+pub fn parse_at(text: &str, base: usize) -> Parsed {
+    let mut errors = Vec::new();
+    let mut tokens = tokenize(text, base, &mut errors);
+    if tokens.len() > MAX_TOKENS {
+        let span = tokens[MAX_TOKENS].1;
+        errors.push(SyntaxError {
+            message: format!("an expression of more than {MAX_TOKENS} tokens"),
+            span,
+        });
+        tokens.truncate(MAX_TOKENS);
+        tokens.push((Token::End, span));
+    }
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        depth: 0,
+        errors,
+    };
+    let expr = parser.tuple_or_test();
+    if parser.peek() != &Token::End {
+        let span = parser.span();
+        parser.error("expected an operator, or the end of the expression", span);
+    }
+    let mut errors = parser.errors;
+    errors.sort_by_key(|error| error.span);
+    Parsed { expr, errors }
+}
+
+/// Deeper nesting than any person writes; keeps the stack bounded on hostile input.
+const MAX_DEPTH: usize = 100;
+
+/// Longer than any layer or formula. Chains such as `a + a + …` nest the tree by their length.
+const MAX_TOKENS: usize = 1000;
+
+struct Parser {
+    tokens: Vec<(Token, Span)>,
+    at: usize,
+    depth: usize,
+    errors: Vec<SyntaxError>,
+}
+
+impl Parser {
+    fn peek(&self) -> &Token {
+        &self.tokens[self.at.min(self.tokens.len() - 1)].0
+    }
+
+    fn span(&self) -> Span {
+        self.tokens[self.at.min(self.tokens.len() - 1)].1
+    }
+
+    fn previous_end(&self) -> Span {
+        let span = self.tokens[self.at.saturating_sub(1)].1;
+        Span {
+            start: span.end,
+            end: span.end,
+        }
+    }
+
+    fn bump(&mut self) {
+        self.at += 1;
+    }
+
+    fn eat(&mut self, punct: &str) -> bool {
+        let found = matches!(self.peek(), Token::Punct(p) if *p == punct);
+        if found {
+            self.bump();
+        }
+        found
+    }
+
+    fn eat_word(&mut self, word: &str) -> bool {
+        let found = matches!(self.peek(), Token::Name(name) if name == word);
+        if found {
+            self.bump();
+        }
+        found
+    }
+
+    fn error(&mut self, message: impl Into<String>, span: Span) {
+        // One mistake often upsets the parser twice; the first message at a place is the useful one.
+        if self.errors.last().is_none_or(|last| last.span != span) {
+            self.errors.push(SyntaxError {
+                message: message.into(),
+                span,
+            });
+        }
+    }
+
+    fn expect(&mut self, punct: &str) {
+        if !self.eat(punct) {
+            let span = self.span();
+            self.error(format!("expected '{punct}'"), span);
+        }
+    }
+
+    /// `a, b` without parentheses is a tuple, as in Python.
+    fn tuple_or_test(&mut self) -> Expr {
+        let first = self.test();
+        if !matches!(self.peek(), Token::Punct(",")) {
+            return first;
+        }
+        let mut items = vec![first];
+        while self.eat(",") {
+            if matches!(self.peek(), Token::End | Token::Punct(")" | "]")) {
+                break;
+            }
+            items.push(self.test());
+        }
+        let span = items[0].span.to(items[items.len() - 1].span);
+        Expr {
+            kind: ExprKind::Tuple(items),
+            span,
+        }
+    }
+
+    fn test(&mut self) -> Expr {
+        if self.depth >= MAX_DEPTH {
+            let span = self.span();
+            self.error(format!("nested more than {MAX_DEPTH} deep"), span);
+            self.at = self.tokens.len() - 1;
+            return Expr {
+                kind: ExprKind::Error,
+                span,
+            };
+        }
+        self.depth += 1;
+        let then = self.or_test();
+        let expr = if self.eat_word("if") {
+            let test = self.or_test();
+            if !self.eat_word("else") {
+                let span = self.span();
+                self.error("expected 'else'", span);
+            }
+            let otherwise = self.test();
+            let span = then.span.to(otherwise.span);
+            let kind = ExprKind::IfElse {
+                test: Box::new(test),
+                then: Box::new(then),
+                otherwise: Box::new(otherwise),
+            };
+            Expr { kind, span }
+        } else {
+            then
+        };
+        self.depth -= 1;
+        expr
+    }
+
+    fn or_test(&mut self) -> Expr {
+        let mut left = self.and_test();
+        while self.eat_word("or") {
+            let right = self.and_test();
+            let span = left.span.to(right.span);
+            left = Expr {
+                kind: ExprKind::Or(Box::new(left), Box::new(right)),
+                span,
+            };
+        }
+        left
+    }
+
+    fn and_test(&mut self) -> Expr {
+        let mut left = self.not_test();
+        while self.eat_word("and") {
+            let right = self.not_test();
+            let span = left.span.to(right.span);
+            left = Expr {
+                kind: ExprKind::And(Box::new(left), Box::new(right)),
+                span,
+            };
+        }
+        left
+    }
+
+    fn not_test(&mut self) -> Expr {
+        let start = self.span();
+        let mut nots = 0;
+        while self.eat_word("not") {
+            nots += 1;
+        }
+        let mut expr = self.comparison();
+        for _ in 0..nots {
+            let span = start.to(expr.span);
+            expr = Expr {
+                kind: ExprKind::Unary(UnaryOp::Not, Box::new(expr)),
+                span,
+            };
+        }
+        expr
+    }
+
+    fn comparison(&mut self) -> Expr {
+        let first = self.binary(0);
+        let mut rest = Vec::new();
+        while let Some(op) = self.compare_op() {
+            rest.push((op, self.binary(0)));
+        }
+        match rest.last() {
+            None => first,
+            Some((_, last)) => {
+                let span = first.span.to(last.span);
+                Expr {
+                    kind: ExprKind::Compare(Box::new(first), rest),
+                    span,
+                }
+            }
+        }
+    }
+
+    fn compare_op(&mut self) -> Option<CompareOp> {
+        let op = match self.peek() {
+            Token::Punct("==") => CompareOp::Eq,
+            Token::Punct("!=") => CompareOp::Ne,
+            Token::Punct("<") => CompareOp::Lt,
+            Token::Punct("<=") => CompareOp::Le,
+            Token::Punct(">") => CompareOp::Gt,
+            Token::Punct(">=") => CompareOp::Ge,
+            Token::Name(name) if name == "in" => CompareOp::In,
+            Token::Name(name) if name == "is" => {
+                self.bump();
+                return Some(if self.eat_word("not") {
+                    CompareOp::IsNot
+                } else {
+                    CompareOp::Is
+                });
+            }
+            Token::Name(name) if name == "not" => {
+                self.bump();
+                if !self.eat_word("in") {
+                    let span = self.span();
+                    self.error("expected 'in' after 'not'", span);
+                }
+                return Some(CompareOp::NotIn);
+            }
+            _ => return None,
+        };
+        self.bump();
+        Some(op)
+    }
+
+    /// Infix operators by how tightly they bind.
+    fn binary_op(&self) -> Option<(BinaryOp, u8)> {
+        let Token::Punct(punct) = self.peek() else {
+            return None;
+        };
+        Some(match *punct {
+            "|" => (BinaryOp::BitOr, 1),
+            "&" => (BinaryOp::BitAnd, 2),
+            "+" => (BinaryOp::Add, 3),
+            "-" => (BinaryOp::Sub, 3),
+            "*" => (BinaryOp::Mul, 4),
+            "@" => (BinaryOp::MatMul, 4),
+            "/" => (BinaryOp::Div, 4),
+            "//" => (BinaryOp::FloorDiv, 4),
+            "%" => (BinaryOp::Mod, 4),
+            _ => return None,
+        })
+    }
+
+    fn binary(&mut self, min_power: u8) -> Expr {
+        let mut left = self.unary();
+        while let Some((op, power)) = self.binary_op() {
+            if power < min_power {
+                break;
+            }
+            self.bump();
+            let right = self.binary(power + 1);
+            let span = left.span.to(right.span);
+            left = Expr {
+                kind: ExprKind::Binary(op, Box::new(left), Box::new(right)),
+                span,
+            };
+        }
+        left
+    }
+
+    fn unary(&mut self) -> Expr {
+        let start = self.span();
+        let op = match self.peek() {
+            Token::Punct("-") => UnaryOp::Neg,
+            Token::Punct("+") => UnaryOp::Pos,
+            Token::Punct("~") => UnaryOp::Invert,
+            _ => return self.power(),
+        };
+        self.bump();
+        if self.depth >= MAX_DEPTH {
+            self.error(format!("nested more than {MAX_DEPTH} deep"), start);
+            self.at = self.tokens.len() - 1;
+            return Expr {
+                kind: ExprKind::Error,
+                span: start,
+            };
+        }
+        self.depth += 1;
+        let operand = self.unary();
+        self.depth -= 1;
+        let span = start.to(operand.span);
+        Expr {
+            kind: ExprKind::Unary(op, Box::new(operand)),
+            span,
+        }
+    }
+
+    fn power(&mut self) -> Expr {
+        let base = self.postfix();
+        if !self.eat("**") {
+            return base;
+        }
+        self.depth += 1;
+        let exponent = if self.depth > MAX_DEPTH {
+            self.test()
+        } else {
+            self.unary()
+        };
+        self.depth -= 1;
+        let span = base.span.to(exponent.span);
+        Expr {
+            kind: ExprKind::Binary(BinaryOp::Pow, Box::new(base), Box::new(exponent)),
+            span,
+        }
+    }
+
+    fn postfix(&mut self) -> Expr {
+        let mut expr = self.atom();
+        loop {
+            if self.eat(".") {
+                let span = self.span();
+                let name = match self.peek() {
+                    Token::Name(name) => {
+                        let name = name.clone();
+                        self.bump();
+                        name
+                    }
+                    _ => {
+                        self.error("expected a name after '.'", span);
+                        SmolStr::default()
+                    }
+                };
+                let whole = expr.span.to(span);
+                expr = Expr {
+                    kind: ExprKind::Attribute(Box::new(expr), Ident { name, span }),
+                    span: whole,
+                };
+            } else if self.eat("(") {
+                let arguments = self.arguments();
+                let span = expr.span.to(self.previous_end());
+                expr = Expr {
+                    kind: ExprKind::Call(Box::new(expr), arguments),
+                    span,
+                };
+            } else if self.eat("[") {
+                let mut indices = Vec::new();
+                while !matches!(self.peek(), Token::Punct("]") | Token::End) {
+                    indices.push(self.index());
+                    if !self.eat(",") {
+                        break;
+                    }
+                }
+                self.expect("]");
+                let span = expr.span.to(self.previous_end());
+                expr = Expr {
+                    kind: ExprKind::Subscript(Box::new(expr), indices),
+                    span,
+                };
+            } else {
+                return expr;
+            }
+        }
+    }
+
+    fn arguments(&mut self) -> Vec<Argument> {
+        let mut arguments: Vec<Argument> = Vec::new();
+        while !matches!(self.peek(), Token::Punct(")") | Token::End) {
+            let starred = self.eat("*");
+            let name = match (self.peek().clone(), self.tokens.get(self.at + 1)) {
+                (Token::Name(name), Some((Token::Punct("="), _))) if !starred => {
+                    let span = self.span();
+                    self.bump();
+                    self.bump();
+                    Some(Ident { name, span })
+                }
+                _ => None,
+            };
+            let before = self.at;
+            let value = self.test();
+            if name.is_none()
+                && !starred
+                && arguments.iter().any(|argument| argument.name.is_some())
+            {
+                self.error(
+                    "a positional argument cannot follow one given by name",
+                    value.span,
+                );
+            }
+            arguments.push(Argument {
+                name,
+                starred,
+                value,
+            });
+            if !self.eat(",") {
+                if !matches!(self.peek(), Token::Punct(")") | Token::End) {
+                    let span = self.span();
+                    self.error("expected ',' or ')'", span);
+                    if self.at == before {
+                        self.bump();
+                    }
+                    continue;
+                }
+                break;
+            }
+        }
+        self.expect(")");
+        arguments
+    }
+
+    fn index(&mut self) -> Expr {
+        let start = self.span();
+        let bound = |parser: &mut Parser| {
+            let empty = matches!(parser.peek(), Token::Punct(":" | "," | "]") | Token::End);
+            (!empty).then(|| Box::new(parser.test()))
+        };
+        let lower = bound(self);
+        if !self.eat(":") {
+            return match lower {
+                Some(expr) => *expr,
+                None => {
+                    self.error("expected an index", start);
+                    Expr {
+                        kind: ExprKind::Error,
+                        span: start,
+                    }
+                }
+            };
+        }
+        let upper = bound(self);
+        let step = if self.eat(":") { bound(self) } else { None };
+        let span = start.to(self.previous_end());
+        Expr {
+            kind: ExprKind::Slice(lower, upper, step),
+            span,
+        }
+    }
+
+    fn atom(&mut self) -> Expr {
+        let span = self.span();
+        let kind = match self.peek().clone() {
+            Token::Int(value) => ExprKind::Int(value),
+            Token::Float(value) => ExprKind::Float(value),
+            Token::Str(value) => ExprKind::Str(value),
+            Token::Name(name) => match name.as_str() {
+                "None" => ExprKind::None,
+                "True" => ExprKind::Bool(true),
+                "False" => ExprKind::Bool(false),
+                "if" | "else" | "and" | "or" | "not" | "is" => {
+                    self.error("expected a value", span);
+                    return Expr {
+                        kind: ExprKind::Error,
+                        span,
+                    };
+                }
+                _ => ExprKind::Name(name),
+            },
+            Token::Punct("...") => ExprKind::Ellipsis,
+            Token::Punct("(") => return self.parenthesized(),
+            Token::Punct("[") => return self.list(),
+            Token::Bad => ExprKind::Error,
+            Token::Punct(_) | Token::End => {
+                self.error("expected a value", span);
+                return Expr {
+                    kind: ExprKind::Error,
+                    span,
+                };
+            }
+        };
+        self.bump();
+        Expr { kind, span }
+    }
+
+    fn parenthesized(&mut self) -> Expr {
+        let start = self.span();
+        self.bump();
+        if self.eat(")") {
+            return Expr {
+                kind: ExprKind::Tuple(Vec::new()),
+                span: start.to(self.previous_end()),
+            };
+        }
+        let inner = self.tuple_or_test();
+        self.expect(")");
+        Expr {
+            span: start.to(self.previous_end()),
+            ..inner
+        }
+    }
+
+    fn list(&mut self) -> Expr {
+        let start = self.span();
+        self.bump();
+        let mut items = Vec::new();
+        while !matches!(self.peek(), Token::Punct("]") | Token::End) {
+            items.push(self.test());
+            if !self.eat(",") {
+                break;
+            }
+        }
+        self.expect("]");
+        Expr {
+            kind: ExprKind::List(items),
+            span: start.to(self.previous_end()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shape(text: &str) -> String {
+        fn show(expr: &Expr) -> String {
+            match &expr.kind {
+                ExprKind::Name(name) => name.to_string(),
+                ExprKind::Int(value) => value.to_string(),
+                ExprKind::Binary(op, a, b) => format!("({} {} {})", show(a), op.symbol(), show(b)),
+                ExprKind::Unary(UnaryOp::Neg, a) => format!("(-{})", show(a)),
+                ExprKind::Call(f, args) => {
+                    let args: Vec<_> = args.iter().map(|a| show(&a.value)).collect();
+                    format!("{}[{}]", show(f), args.join(" "))
+                }
+                ExprKind::IfElse {
+                    test,
+                    then,
+                    otherwise,
+                } => {
+                    format!("({} ? {} : {})", show(test), show(then), show(otherwise))
+                }
+                ExprKind::Attribute(base, name) => format!("{}.{}", show(base), name.name),
+                other => format!("{other:?}"),
+            }
+        }
+        show(&parse(text).ok().unwrap())
+    }
+
+    #[test]
+    fn binds_as_python() {
+        assert_eq!(shape("a + b * c ** 2 // d"), "(a + ((b * (c ** 2)) // d))");
+        assert_eq!(shape("-x ** 2"), "(-(x ** 2))");
+        assert_eq!(
+            shape("relu(bn3 + (down if d else x))"),
+            "relu[(bn3 + (d ? down : x))]"
+        );
+        assert_eq!(shape("Conv2d(3, 64)(x).shape"), "Conv2d[3 64][x].shape");
+    }
+
+    #[test]
+    fn errors_point_at_the_text() {
+        let parsed = parse("Conv2d(3, 64");
+        assert_eq!(parsed.errors[0].span, Span::new(12, 12));
+        assert_eq!(parsed.errors[0].message, "expected ')'");
+        assert!(
+            matches!(parsed.expr.kind, ExprKind::Call(..)),
+            "the call is still there for the editor"
+        );
+        assert_eq!(parse("f(a b)").errors[0].message, "expected ',' or ')'");
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for text in [
+            "(".repeat(100_000),
+            "-".repeat(100_000),
+            "x.a".repeat(100_000),
+            "f(".repeat(100_000),
+            "a**".repeat(100_000),
+        ] {
+            assert!(!parse(&text).errors.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "[a-z0-9_()\\[\\],.*/+='\" :<>-]{0,60}") {
+            let parsed = parse(&text);
+            for error in parsed.errors {
+                prop_assert!(error.span.end as usize <= text.len());
+            }
+        }
+    }
+}

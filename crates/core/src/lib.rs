@@ -1,0 +1,18 @@
+//! The core of modelcost: what one forward pass calls, and how conventions count it.
+//!
+//! A reader (a TOML spec, a `.pt2` program, ONNX) builds a [`trace::Trace`]. A
+//! [`convention::Convention`] folds over it and gives a [`report::Report`]. This crate names no
+//! tool and no file format, does no input or output, and starts no thread.
+
+pub mod convention;
+pub mod dim;
+pub mod dtype;
+pub mod expr;
+pub mod fidelity;
+pub mod formula;
+pub mod report;
+pub mod table;
+pub mod trace;
+pub mod value;
+
+pub use smol_str::SmolStr;

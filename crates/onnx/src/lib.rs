@@ -1,0 +1,1 @@
+//! ONNX models: binary and text, shape inference, the module tree put back.

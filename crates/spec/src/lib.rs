@@ -1,0 +1,1 @@
+//! TOML specs of networks, with source spans.

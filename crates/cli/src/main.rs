@@ -1,1 +1,58 @@
-fn main() {}
+//! `modelcost`: what each tool would print for a model, from the model file.
+//!
+//! Exit status: 0 done, 1 a check failed, 2 bad input or usage.
+
+mod args;
+mod commands;
+mod errors;
+mod render;
+mod units;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use errors::Failed;
+
+fn main() -> ExitCode {
+    modelcost_conventions::link();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => commands::count::run(&cli.count),
+        Some(Command::Compare(args)) => commands::compare::run(&args),
+        Some(Command::Conventions(args)) => commands::conventions::run(&args),
+        Some(Command::Completions { shell }) => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "modelcost", &mut out);
+            Ok(String::from_utf8_lossy(&out).into_owned())
+        }
+        Some(Command::Man) => manual(),
+    };
+    let (text, status) = match result {
+        Ok(text) => (text, ExitCode::SUCCESS),
+        Err(failed) => {
+            failed.print();
+            return failed.status();
+        }
+    };
+    // Colour only on a terminal: anstream strips it elsewhere, and honours NO_COLOR.
+    match anstream::stdout().write_all(text.as_bytes()).and_then(|()| anstream::stdout().flush()) {
+        Ok(()) => status,
+        // `modelcost … | head` closes the pipe when it has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
+        Err(error) => {
+            let failed = Failed::input(format!("cannot write the answer: {error}"));
+            failed.print();
+            failed.status()
+        }
+    }
+}
+
+fn manual() -> Result<String, Failed> {
+    let mut out = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut out)
+        .map_err(|error| Failed::input(format!("cannot write the manual: {error}")))?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}

@@ -9,7 +9,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dim::Dim;
-use crate::report::Report;
+use crate::formula::{CallScope, Formula};
+use crate::report::{Entry, Report};
 use crate::table::Rule;
 use crate::trace::Trace;
 
@@ -159,6 +160,19 @@ pub trait Convention: Send + Sync {
 
     /// Counts a model.
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure>;
+
+    /// The formula that gave an entry of a report. Conventions whose rules are not all formulas
+    /// give what a reader should see instead.
+    fn formula(&self, entry: &Entry) -> Option<&Formula> {
+        let rule = self.rules().get(entry.rule)?;
+        rule.parts.iter().find(|(part, _)| *part == entry.part).map(|(_, formula)| formula)
+    }
+
+    /// The formula that gave an entry, with its values filled in. Conventions whose formulas use
+    /// more names than [`CallScope`] has override this.
+    fn with_values(&self, trace: &Trace, entry: &Entry) -> Option<String> {
+        Some(self.formula(entry)?.with_values(&CallScope { trace, call: entry.call }))
+    }
 }
 
 /// A convention in the registry. The identity is here so that a lookup loads nothing else.

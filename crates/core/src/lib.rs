@@ -5,6 +5,7 @@
 //! tool and no file format, does no input or output, and starts no thread.
 
 pub mod convention;
+pub mod diagnostic;
 pub mod dim;
 pub mod dtype;
 pub mod expr;

@@ -1,0 +1,223 @@
+//! The module tree and the flat table.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
+use modelcost_core::report::{Entry, Layer};
+use modelcost_core::trace::ModuleId;
+
+use super::Answer;
+use crate::args::Units;
+use crate::units::{grouped, scaled, shape, share, with_unit};
+
+const DIM: Style = AnsiColor::BrightBlack.on_default();
+const BOLD: Style = Style::new().bold();
+const NUMBER: Style = AnsiColor::Cyan.on_default();
+const WARN: Style = AnsiColor::Yellow.on_default();
+
+fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// One printed line: its cells, and what goes under it.
+struct Line {
+    name: String,
+    /// Characters of `name` that are printed, without colour codes.
+    width: usize,
+    cells: [String; 5],
+    below: Vec<String>,
+}
+
+pub(super) fn render(answer: &Answer) -> String {
+    let rows = answer.rows();
+    let guides = guides(&rows);
+    lines_to_text(answer, &rows, |index| {
+        let layer = rows[index];
+        if layer.depth == 0 {
+            return (styled(BOLD, &layer.class), layer.class.chars().count());
+        }
+        let guide = &guides[index];
+        let name = layer.path.rsplit('.').next().unwrap_or_default();
+        let width = guide.chars().count() + name.chars().count() + 1 + layer.class.chars().count();
+        (format!("{}{name} {}", styled(DIM, guide), styled(DIM, &layer.class)), width)
+    })
+}
+
+pub(super) fn table(answer: &Answer) -> String {
+    let rows = answer.rows();
+    lines_to_text(answer, &rows, |index| {
+        let path = if rows[index].path.is_empty() { "(model)" } else { &rows[index].path };
+        (path.to_string(), path.chars().count())
+    })
+}
+
+/// The lines that join each row to its siblings below: `│  └─ `. One pass from the end, which
+/// knows at every depth whether a sibling follows.
+fn guides(rows: &[&Layer]) -> Vec<String> {
+    let mut follows: Vec<bool> = Vec::new();
+    let mut out = Vec::with_capacity(rows.len());
+    for row in rows.iter().rev() {
+        follows.resize(row.depth + 1, false);
+        let mut guide = String::new();
+        for (depth, follows) in follows.iter().enumerate().skip(1) {
+            guide.push_str(match (depth == row.depth, follows) {
+                (true, true) => "├─ ",
+                (true, false) => "└─ ",
+                (false, true) => "│  ",
+                (false, false) => "   ",
+            });
+        }
+        follows[row.depth] = true;
+        out.push(guide);
+    }
+    out.reverse();
+    out
+}
+
+fn lines_to_text(answer: &Answer, rows: &[&Layer], name: impl Fn(usize) -> (String, usize)) -> String {
+    let total = answer.count().cloned().unwrap_or_default();
+    let params = answer.report.params.clone().unwrap_or_default();
+    let mut entries: HashMap<ModuleId, Vec<&Entry>> = HashMap::new();
+    if answer.output.verbose {
+        for entry in &answer.report.entries {
+            entries.entry(entry.module).or_default().push(entry);
+        }
+    }
+    let units = answer.output.units;
+    let mut lines = Vec::new();
+    for index in 0..rows.len() {
+        let layer = rows[index];
+        let (name, width) = name(index);
+        let below = entries.get(&layer.module).map(|entries| formulas(answer, entries)).unwrap_or_default();
+        lines.push(Line { name, width, cells: cells(layer, units, answer, &params, &total), below });
+    }
+    let header = header(answer);
+    let name_width = lines.iter().map(|line| line.width).max().unwrap_or(0);
+    let mut widths = header.each_ref().map(|text| text.chars().count());
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(&line.cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    // A column that says nothing is left out.
+    let shown: Vec<usize> = (0..5).filter(|column| lines.iter().any(|line| !line.cells[*column].is_empty())).collect();
+
+    let mut out = String::new();
+    let _ = write!(out, "{}", " ".repeat(name_width));
+    for &column in &shown {
+        let _ = write!(out, "  {}", styled(DIM, &pad(&header[column], widths[column], column > 0)));
+    }
+    out.push('\n');
+    for line in &lines {
+        let _ = write!(out, "{}{}", line.name, " ".repeat(name_width - line.width));
+        for &column in &shown {
+            let cell = pad(&line.cells[column], widths[column], column > 0);
+            let cell = if column == 1 || column == 3 { styled(NUMBER, &cell) } else { styled(DIM, &cell) };
+            let _ = write!(out, "  {cell}");
+        }
+        trim_end(&mut out);
+        out.push('\n');
+        for text in &line.below {
+            let _ = writeln!(out, "{}", styled(DIM, &format!("      {text}")));
+        }
+    }
+    out.push_str(&totals(answer));
+    out
+}
+
+fn trim_end(out: &mut String) {
+    while out.ends_with(' ') {
+        out.pop();
+    }
+}
+
+fn pad(text: &str, width: usize, right: bool) -> String {
+    let fill = " ".repeat(width.saturating_sub(text.chars().count()));
+    if right { format!("{fill}{text}") } else { format!("{text}{fill}") }
+}
+
+fn header(answer: &Answer) -> [String; 5] {
+    let unit = match answer.unit() {
+        modelcost_core::convention::Unit::Mac => "MACs",
+        modelcost_core::convention::Unit::Flop => "FLOPs",
+    };
+    ["output".into(), "params".into(), "%".into(), unit.into(), "%".into()]
+}
+
+fn cells(layer: &Layer, units: Units, answer: &Answer, params: &Dim, total: &Dim) -> [String; 5] {
+    let output = layer.output_shape.as_deref().map(shape).unwrap_or_default();
+    let nonzero = |value: &Option<Dim>| value.clone().filter(|value| *value != Dim::ZERO);
+    let (own_params, count) = (nonzero(&layer.params), nonzero(&layer.count));
+    let text = |value: &Option<Dim>| value.as_ref().map(|value| scaled(value, units)).unwrap_or_default();
+    let share_of = |value: &Option<Dim>, whole: &Dim| value.as_ref().and_then(|v| share(v, whole)).unwrap_or_default();
+    let count_share = if answer.count().is_some() { share_of(&count, total) } else { String::new() };
+    [output, text(&own_params), share_of(&own_params, params), text(&count), count_share]
+}
+
+fn formulas(answer: &Answer, entries: &[&Entry]) -> Vec<String> {
+    let mut out = Vec::new();
+    for entry in entries {
+        let rule = answer.convention.rules().get(entry.rule);
+        let mut line = String::new();
+        if entry.part != "count" {
+            let _ = write!(line, "{}: ", entry.part);
+        }
+        let _ = write!(line, "{}", grouped(&entry.count));
+        if let Some(formula) = answer.convention.formula(entry) {
+            let _ = write!(line, " = {}", formula.text());
+        }
+        if let Some(values) = answer.convention.with_values(&answer.model.trace, entry) {
+            let _ = write!(line, " = {values}");
+        }
+        if let Some(source) = rule.map(|rule| &rule.source).filter(|source| !source.is_empty()) {
+            let _ = write!(line, "   [{source}]");
+        }
+        if !out.contains(&line) {
+            out.push(line);
+        }
+    }
+    out
+}
+
+fn totals(answer: &Answer) -> String {
+    let report = answer.report;
+    let mut out = String::from("\n");
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{} {value}", pad(name, 18, false));
+    };
+    line("Convention", report.convention.identity());
+    if let Some(params) = &report.params {
+        line("Parameters", grouped(params));
+    }
+    if let (Some(params), Some(trainable)) = (&report.params, &report.trainable_params)
+        && params != trainable
+    {
+        line("Trainable", grouped(trainable));
+    }
+    if let Some(count) = answer.count() {
+        let whole = grouped(count);
+        let scaled = with_unit(count, answer.output.units, answer.unit());
+        let text = if count.is_const() && answer.output.units != Units::Raw { format!("{whole}  ({scaled})") } else { scaled };
+        let name = match answer.unit() {
+            modelcost_core::convention::Unit::Mac => "MACs",
+            modelcost_core::convention::Unit::Flop => "FLOPs",
+        };
+        line(name, styled(BOLD, &text));
+    }
+    for extra in &report.extras {
+        line(&extra.name, extra.value.clone());
+    }
+    let word = match report.fidelity.level {
+        Level::Exact => return out,
+        Level::Reconstructed => "reconstructed",
+        Level::Partial => "partial",
+    };
+    line("Fidelity", styled(WARN, word));
+    for note in &report.fidelity.notes {
+        let _ = writeln!(out, "  {}", styled(WARN, &format!("· {note}")));
+    }
+    out
+}

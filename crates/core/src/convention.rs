@@ -106,6 +106,24 @@ pub struct Info {
     /// Whether it counts operations at all; a parameter table does not.
     #[serde(default = "yes")]
     pub counts: bool,
+    /// How likely a figure of unknown origin is to come from it.
+    #[serde(default)]
+    pub standing: Standing,
+}
+
+/// How likely a figure of unknown origin is to come from a convention, the likeliest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It comes with the framework.
+    Builtin,
+    /// A tool in wide use, as people call it.
+    #[default]
+    Common,
+    /// An old release, a rare variant or a rarer tool.
+    Rare,
+    /// A formula that no tool prints.
+    Ideal,
 }
 
 fn yes() -> bool {
@@ -161,17 +179,29 @@ pub trait Convention: Send + Sync {
     /// Counts a model.
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure>;
 
+    /// The text that the tool prints for a model, where the convention renders it line by line.
+    fn printed(&self, trace: &Trace) -> Option<Result<String, Failure>> {
+        let _ = trace;
+        None
+    }
+
     /// The formula that gave an entry of a report. Conventions whose rules are not all formulas
     /// give what a reader should see instead.
     fn formula(&self, entry: &Entry) -> Option<&Formula> {
         let rule = self.rules().get(entry.rule)?;
-        rule.parts.iter().find(|(part, _)| *part == entry.part).map(|(_, formula)| formula)
+        rule.parts
+            .iter()
+            .find(|(part, _)| *part == entry.part)
+            .map(|(_, formula)| formula)
     }
 
     /// The formula that gave an entry, with its values filled in. Conventions whose formulas use
     /// more names than [`CallScope`] has override this.
     fn with_values(&self, trace: &Trace, entry: &Entry) -> Option<String> {
-        Some(self.formula(entry)?.with_values(&CallScope { trace, call: entry.call }))
+        Some(self.formula(entry)?.with_values(&CallScope {
+            trace,
+            call: entry.call,
+        }))
     }
 }
 

@@ -42,7 +42,10 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at a place.
     pub fn error(message: impl Into<String>, span: Range<usize>) -> Diagnostic {
-        Diagnostic { span: Some(span), ..Diagnostic::without_place(message) }
+        Diagnostic {
+            span: Some(span),
+            ..Diagnostic::without_place(message)
+        }
     }
 
     /// An error about a file as a whole.

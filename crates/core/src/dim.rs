@@ -181,12 +181,12 @@ impl Dim {
     }
 
     /// The larger of two.
-    pub fn max(&self, other: &Dim) -> Dim {
+    pub fn maximum(&self, other: &Dim) -> Dim {
         AtomFn::Max.apply(self, other)
     }
 
     /// The smaller of two.
-    pub fn min(&self, other: &Dim) -> Dim {
+    pub fn minimum(&self, other: &Dim) -> Dim {
         AtomFn::Min.apply(self, other)
     }
 

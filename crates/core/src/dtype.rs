@@ -37,6 +37,8 @@ dtypes! {
     Float8E5M2FnUz = "float8_e5m2fnuz", 8;
     Float8E8M0Fnu = "float8_e8m0fnu", 8;
     Float4E2M1Fn = "float4_e2m1fn", 4;
+    Float6E2M3Fn = "float6_e2m3fn", 6;
+    Float6E3M2Fn = "float6_e3m2fn", 6;
     Complex32 = "complex32", 32;
     Complex64 = "complex64", 64;
     Complex128 = "complex128", 128;

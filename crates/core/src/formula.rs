@@ -567,9 +567,9 @@ fn built_in(name: &str, arguments: &[Quantity]) -> Result<Quantity, EvalError> {
             rest.iter()
                 .try_fold(first.clone(), |acc, item| match (&acc, item) {
                     (Quantity::Int(a), Quantity::Int(b)) => Ok(Quantity::Int(if name == "max" {
-                        a.max(b)
+                        a.maximum(b)
                     } else {
-                        a.min(b)
+                        a.minimum(b)
                     })),
                     (a, b) => match (as_float(a), as_float(b)) {
                         (Some(x), Some(y)) => Ok(if (x >= y) == (name == "max") {
@@ -742,6 +742,19 @@ fn write_quantity(quantity: &Quantity, out: &mut String) {
 }
 
 impl Quantity {
+    /// Whether everything about it is known: no symbol, no unknown shape, nothing opaque.
+    pub fn is_known(&self) -> bool {
+        match self {
+            Quantity::None | Quantity::Bool(_) | Quantity::Float(_) | Quantity::Str(_) => true,
+            Quantity::Int(dim) => dim.is_const(),
+            Quantity::Seq(items) => items.iter().all(Quantity::is_known),
+            Quantity::Tensor { shape, .. } => shape
+                .as_ref()
+                .is_some_and(|shape| shape.iter().all(Dim::is_const)),
+            Quantity::Ratio(..) | Quantity::Opaque(_) => false,
+        }
+    }
+
     /// What a formula sees of a tensor.
     pub fn of_tensor(tensor: &Tensor) -> Quantity {
         Quantity::Tensor {
@@ -821,10 +834,17 @@ impl Scope for CallScope<'_> {
     fn get(&self, name: &str) -> Result<Quantity, EvalError> {
         let call = self.trace.call(self.call);
         let found = match name {
-            "in" => call
-                .positional()
-                .next()
-                .map(|value| Quantity::of_value(self.trace, value)),
+            "in" => match call.positional().next() {
+                Some(value) => Some(Quantity::of_value(self.trace, value)),
+                // A hook is given positional arguments only: `input[0]` of none of them raises.
+                None if matches!(call.target, Target::Module(_)) => {
+                    return Err(EvalError::Index {
+                        index: 0,
+                        length: 0,
+                    });
+                }
+                None => None,
+            },
             "out" => match (&call.output, call.output.tensors().first()) {
                 (Value::Tensor(id), _) | (_, Some(id)) => Some(self.tensor(*id)),
                 (other, None) => Some(Quantity::of_value(self.trace, other)),

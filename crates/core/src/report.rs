@@ -7,7 +7,8 @@ use smol_str::SmolStr;
 
 use crate::convention::{Cost, Info};
 use crate::dim::Dim;
-use crate::fidelity::Fidelity;
+use crate::fidelity::{Fidelity, Level};
+use crate::table::{Counted, describe};
 use crate::trace::{CallId, ModuleId, Shape, Trace};
 use crate::value::Value;
 
@@ -102,6 +103,29 @@ impl Report {
             rounding: Dim::ZERO,
             extras: Vec::new(),
         }
+    }
+}
+
+impl Report {
+    /// Adds what a rule counted for a call.
+    pub fn record(&mut self, trace: &Trace, call: CallId, counted: Counted) {
+        let module = trace.enclosing_module(call);
+        let rule = counted.rule;
+        let entries = counted.parts.into_iter().map(|(part, count)| Entry {
+            call,
+            module,
+            rule,
+            part,
+            count,
+        });
+        self.entries.extend(entries);
+    }
+
+    /// Notes that a call is left out of the count, and why.
+    pub fn not_counted(&mut self, trace: &Trace, call: CallId, reason: &str) {
+        let call = describe(trace, call);
+        let note = format!("{call} is not counted: {reason}");
+        self.fidelity.note(Level::Partial, note);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::convention::{Convention, Cost, Failure, Info, Options};
 use crate::dim::Dim;
 use crate::fidelity::Level;
 use crate::formula::{CallScope, EvalError, Formula, Scope};
-use crate::report::{self, Entry, Report};
+use crate::report::{self, Report};
 use crate::trace::{CallId, Class, Target, Trace};
 
 /// One rule: which calls it applies to, and what it counts for each.
@@ -59,10 +59,47 @@ impl Rule {
     }
 }
 
+/// Which classes a rule for a class applies to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Classes {
+    /// That class alone: `type(m) in rules`.
+    #[default]
+    Exact,
+    /// Classes derived from it too, unless a nearer base has rules: the method resolution order.
+    Derived,
+}
+
+/// What a rule counts for a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// The rule, by its position.
+    pub rule: usize,
+    /// Its parts, those of zero left out.
+    pub parts: Vec<(SmolStr, Dim)>,
+}
+
+impl Counted {
+    /// The sum of the parts.
+    pub fn total(&self) -> Dim {
+        self.parts.iter().map(|(_, count)| count.clone()).sum()
+    }
+}
+
+/// Why a rule that applies to a call gives no number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uncounted {
+    /// Nothing that the rule asks for is missing, and it still has no value: the tool raises.
+    Raises(String),
+    /// The trace does not hold what the rule asks for.
+    Unknown(EvalError),
+}
+
 /// A list of rules, found by what is called.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    classes: Classes,
     modules: HashMap<SmolStr, Vec<usize>>,
     functions: HashMap<SmolStr, Vec<usize>>,
     operators: HashMap<SmolStr, Vec<usize>>,
@@ -90,62 +127,72 @@ impl RuleSet {
         set
     }
 
+    /// The same rules, applied to classes in another way.
+    pub fn with_classes(mut self, classes: Classes) -> RuleSet {
+        self.classes = classes;
+        self
+    }
+
     /// The rules in order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// Whether some rule is for this exact class.
+    /// Whether some rule is for this class.
     pub fn has_class(&self, class: &Class) -> bool {
-        self.modules.contains_key(&class.name)
+        !self.of_class(class).is_empty()
+    }
+
+    /// The rules for a class, conditions aside.
+    pub fn of_class(&self, class: &Class) -> &[usize] {
+        let found = match self.classes {
+            Classes::Exact => self.modules.get(&class.name),
+            Classes::Derived => std::iter::once(&class.name)
+                .chain(&class.bases)
+                .find_map(|name| self.modules.get(name)),
+        };
+        found.map_or(&[], Vec::as_slice)
     }
 
     /// The rules for what a call calls, conditions aside.
     pub fn candidates(&self, trace: &Trace, call: CallId) -> &[usize] {
         let found = match &trace.call(call).target {
-            Target::Module(id) => self.modules.get(&trace.module(*id).class.name),
+            Target::Module(id) => return self.of_class(&trace.module(*id).class),
             Target::Function(name) => self.functions.get(name),
             Target::Operator(name) => self.operators.get(name),
         };
         found.map_or(&[], Vec::as_slice)
     }
 
-    /// The rule that counts a call, if one does.
-    pub fn find(&self, trace: &Trace, call: CallId) -> Result<Option<usize>, EvalError> {
-        self.find_in(trace, call, &CallScope { trace, call })
-    }
-
-    /// As [`RuleSet::find`], with conditions evaluated in a scope of the caller's.
-    pub fn find_in(
+    /// What the rules count for a call; `None` when no rule applies.
+    pub fn evaluate(
         &self,
         trace: &Trace,
         call: CallId,
         scope: &dyn Scope,
-    ) -> Result<Option<usize>, EvalError> {
-        for &index in self.candidates(trace, call) {
-            match &self.rules[index].when {
-                Some(condition) if !condition.holds(scope)? => {}
-                _ => return Ok(Some(index)),
+    ) -> Result<Option<Counted>, Uncounted> {
+        for &rule in self.candidates(trace, call) {
+            if let Some(condition) = &self.rules[rule].when {
+                let holds = condition.holds(scope);
+                if !holds.map_err(|error| uncounted(condition, scope, error))? {
+                    continue;
+                }
             }
+            let mut parts = Vec::new();
+            for (name, formula) in &self.rules[rule].parts {
+                let count = formula.count(scope);
+                let count = count.map_err(|error| uncounted(formula, scope, error))?;
+                if count != Dim::ZERO {
+                    parts.push((name.clone(), count));
+                }
+            }
+            return Ok(Some(Counted { rule, parts }));
         }
         Ok(None)
     }
 
-    /// What a rule counts for a call, part by part; parts of zero are left out.
-    pub fn parts(&self, rule: usize, scope: &dyn Scope) -> Result<Vec<(SmolStr, Dim)>, EvalError> {
-        let mut out = Vec::new();
-        for (name, formula) in &self.rules[rule].parts {
-            let count = formula.count(scope)?;
-            if count != Dim::ZERO {
-                out.push((name.clone(), count));
-            }
-        }
-        Ok(out)
-    }
-
-    /// Counts one call: finds the rule, evaluates it, and adds what it gives to `report`. The sum
-    /// is `None` when no rule applies. A rule that cannot be evaluated leaves a note and makes the
-    /// report partial.
+    /// Counts one call as [`RuleSet::evaluate`] does and adds what it gives to `report`. A rule
+    /// whose quantities are not known leaves a note, makes the report partial and counts nothing.
     pub fn apply(
         &self,
         trace: &Trace,
@@ -153,37 +200,40 @@ impl RuleSet {
         scope: &dyn Scope,
         report: &mut Report,
     ) -> Option<Dim> {
-        let result = self
-            .find_in(trace, call, scope)
-            .and_then(|found| match found {
-                None => Ok(None),
-                Some(rule) => self.parts(rule, scope).map(|parts| Some((rule, parts))),
-            });
-        match result {
+        match self.evaluate(trace, call, scope) {
             Ok(None) => None,
-            Ok(Some((rule, parts))) => {
-                let module = trace.enclosing_module(call);
-                let mut sum = Dim::ZERO;
-                for (part, count) in parts {
-                    sum += &count;
-                    report.entries.push(Entry {
-                        call,
-                        module,
-                        rule,
-                        part,
-                        count,
-                    });
-                }
+            Ok(Some(counted)) => {
+                let sum = counted.total();
+                report.record(trace, call, counted);
                 Some(sum)
             }
-            Err(error) => {
-                report.fidelity.note(
-                    Level::Partial,
-                    format!("{} is not counted: {error}", describe(trace, call)),
-                );
+            Err(Uncounted::Unknown(error)) => {
+                report.not_counted(trace, call, &error.to_string());
+                Some(Dim::ZERO)
+            }
+            Err(Uncounted::Raises(reason)) => {
+                report.not_counted(trace, call, &reason);
                 Some(Dim::ZERO)
             }
         }
+    }
+}
+
+fn uncounted(formula: &Formula, scope: &dyn Scope, error: EvalError) -> Uncounted {
+    let raised = match error {
+        EvalError::Index { .. } => "IndexError",
+        EvalError::DivisionByZero => "ZeroDivisionError",
+        EvalError::Type(_) => "TypeError",
+        _ => return Uncounted::Unknown(error),
+    };
+    let complete = formula.names().iter().all(|name| match scope.get(name) {
+        Ok(value) => value.is_known(),
+        Err(error) => matches!(error, EvalError::Index { .. }),
+    });
+    if complete {
+        Uncounted::Raises(format!("{raised}: {error}"))
+    } else {
+        Uncounted::Unknown(error)
     }
 }
 
@@ -254,6 +304,8 @@ struct Header {
     params: Params,
     #[serde(default)]
     inside: Inside,
+    #[serde(default)]
+    classes: Classes,
 }
 
 /// Whether calls inside a call that a rule counted are counted too.
@@ -378,10 +430,11 @@ impl Table {
             info,
             params,
             inside,
+            classes,
         } = file.convention;
         Ok(Table {
             info,
-            rules: RuleSet::new(rules),
+            rules: RuleSet::new(rules).with_classes(classes),
             params,
             inside,
         })
@@ -497,5 +550,67 @@ mod tests {
         let error = Table::parse(text).unwrap_err();
         assert_eq!(&text[error.span.clone()], "'numel(out'");
         assert_eq!(error.message, "in the formula 'numel(out': expected ')'");
+    }
+
+    const HEADER: &str = "[convention]\nid='x'\nversion='1'\nunit='MAC'\nsummary=''\nsource=''\n";
+
+    /// A call of a module on a vector of four elements.
+    fn vector_through(class: Class) -> Trace {
+        use crate::dtype::DType;
+        use crate::trace::{Argument, Module, Origin, Passed, TraceBuilder};
+        use crate::value::Value;
+        let mut builder = TraceBuilder::new("m", "test");
+        let module = builder.module(Module {
+            class,
+            ..Module::default()
+        });
+        let shape = Some(vec![Dim::from(4)]);
+        let tensor = Value::Tensor(builder.tensor(shape, Some(DType::Float32), Origin::Input));
+        let argument = Argument {
+            name: "input".into(),
+            value: tensor.clone(),
+            passed: Passed::Position,
+        };
+        builder.begin(Target::Module(module), vec![argument], None);
+        builder.end(tensor);
+        builder.finish()
+    }
+
+    #[test]
+    fn classes_are_exact_unless_the_table_says_derived() {
+        let rule = "[[rule]]\nmodules=['Conv2d']\ncount='numel(out)'\n";
+        let class = Class {
+            name: "mine.Conv".into(),
+            bases: vec!["torch.nn.Conv2d".into()],
+        };
+        let trace = vector_through(class);
+        let exact = Table::parse(&format!("{HEADER}{rule}")).unwrap();
+        assert!(exact.rules.candidates(&trace, CallId::new(0)).is_empty());
+        let derived = Table::parse(&format!("{HEADER}classes='derived'\n{rule}")).unwrap();
+        assert_eq!(derived.rules.candidates(&trace, CallId::new(0)), [0]);
+    }
+
+    #[test]
+    fn an_error_with_all_values_known_is_the_tools() {
+        let trace = vector_through(Class::new("torch.nn.Linear"));
+        let evaluate = |count: &str| {
+            let text = format!("{HEADER}[[rule]]\nmodules=['Linear']\ncount='{count}'\n");
+            let call = CallId::new(0);
+            let scope = CallScope {
+                trace: &trace,
+                call,
+            };
+            Table::parse(&text)
+                .unwrap()
+                .rules
+                .evaluate(&trace, call, &scope)
+        };
+        let raises = Uncounted::Raises("IndexError: index 1 is out of range for 1 elements".into());
+        assert_eq!(evaluate("in.shape[1]"), Err(raises));
+        let unknown = EvalError::UnknownName("in_features".into());
+        assert_eq!(
+            evaluate("in.shape[0] * in_features"),
+            Err(Uncounted::Unknown(unknown))
+        );
     }
 }

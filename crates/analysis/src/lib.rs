@@ -1,0 +1,11 @@
+//! What explains a number.
+//!
+//! Everything here is a fold over reports and traces: it names no tool and opens no file.
+
+pub mod bridge;
+pub mod category;
+pub mod figure;
+pub mod growth;
+pub mod memory;
+pub mod reconcile;
+pub mod roofline;

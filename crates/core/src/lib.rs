@@ -8,6 +8,7 @@ pub mod convention;
 pub mod diagnostic;
 pub mod dim;
 pub mod dtype;
+pub mod einsum;
 pub mod expr;
 pub mod fidelity;
 pub mod formula;

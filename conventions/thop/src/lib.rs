@@ -1,1 +1,34 @@
-//! Convention: thop 0.1.1 and 0.0.31, ultralytics-thop 2.2.3.
+//! Conventions: thop 0.1.1 and 0.0.31, ultralytics-thop 2.2.3.
+//!
+//! thop registers a forward hook on every module whose exact class it has a rule for; the rules are
+//! the tables in `rules/`. [`profile`] is the walk of the two thop releases. ultralytics-thop walks
+//! otherwise and also counts functions, which is [`ultralytics`].
+
+use std::sync::LazyLock;
+
+use modelcost_core::convention::{Convention, Registration};
+use modelcost_core::table::Table;
+
+pub mod profile;
+pub mod recurrent;
+pub mod tree;
+
+static THOP_0_1_1: LazyLock<profile::Thop> = LazyLock::new(|| profile::Thop {
+    table: Table::built_in(include_str!("../rules/thop-0.1.1.toml")),
+    root_counts: true,
+});
+
+static THOP_0_0_31: LazyLock<profile::Thop> = LazyLock::new(|| profile::Thop {
+    table: Table::built_in(include_str!("../rules/thop-0.0.31.toml")),
+    root_counts: false,
+});
+
+inventory::submit! { Registration {
+    id: "thop", version: "0.1.1", variant: "", default_variant: true, order: 20,
+    load: || &*THOP_0_1_1 as &dyn Convention,
+} }
+
+inventory::submit! { Registration {
+    id: "thop", version: "0.0.31", variant: "", default_variant: true, order: 20,
+    load: || &*THOP_0_0_31 as &dyn Convention,
+} }

@@ -140,6 +140,23 @@ impl Info {
         }
         out
     }
+
+    /// The refusal of a tool that has no rule for training, when training is asked for.
+    pub fn forward_only(&self, options: &Options) -> Result<(), Failure> {
+        if options.training {
+            let message = format!("{} has no rule for the backward pass", self.identity());
+            return Err(Failure::NotAvailable(message));
+        }
+        Ok(())
+    }
+
+    /// The failure of a tool whose own code raises.
+    pub fn fails(&self, reason: impl Into<String>) -> Failure {
+        Failure::Tool {
+            tool: self.identity(),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// How to count.

@@ -653,7 +653,7 @@ mod tests {
         let huge = Dim::Const(i128::MAX);
         let overflowed = &huge * &huge;
         assert!(overflowed.is_overflow());
-        assert!((overflowed * 0).is_overflow());
+        assert!((overflowed * Dim::ZERO).is_overflow());
         assert!(Dim::Const(1).floor_div(&Dim::ZERO).is_overflow());
     }
 
@@ -661,7 +661,7 @@ mod tests {
         /// Simplification never changes the value.
         #[test]
         fn symbolic_and_concrete_agree(n_value in 1i128..500, a in -9i128..9, b in -9i128..9, d in 1i128..9) {
-            let bind = |name: &str| (name == "n").then(|| Dim::Const(n_value));
+            let bind = |name: &str| (name == "n").then_some(Dim::Const(n_value));
             let symbolic = (n() * a + b).floor_div(&Dim::Const(d)) * (n() + a) + (n() * b).modulo(&Dim::Const(d));
             let concrete = (Dim::Const(n_value) * a + b).floor_div(&Dim::Const(d)) * (Dim::Const(n_value) + a)
                 + (Dim::Const(n_value) * b).modulo(&Dim::Const(d));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use smol_str::SmolStr;
 
-use crate::convention::{Cost, Info};
+use crate::convention::{Cost, Failure, Info};
 use crate::dim::Dim;
 use crate::fidelity::{Fidelity, Level};
 use crate::table::{Counted, describe};
@@ -119,6 +119,21 @@ impl Report {
             count,
         });
         self.entries.extend(entries);
+    }
+
+    /// Sets the main number. The rest between it and the entries is the tool's rounding.
+    pub fn set_count(&mut self, trace: &Trace, total: Dim) -> Result<(), Failure> {
+        if total.is_overflow() {
+            return Err(Failure::Overflow(trace.name.clone()));
+        }
+        if total.has_unknown() {
+            let note = "the count depends on sizes that the file does not determine";
+            self.fidelity.note(Level::Partial, note);
+        }
+        let sum: Dim = self.entries.iter().map(|entry| entry.count.clone()).sum();
+        self.rounding = &total - &sum;
+        self.count = Some(Cost::new(self.convention.unit, total));
+        Ok(())
     }
 
     /// Notes that a call is left out of the count, and why.

@@ -23,9 +23,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::convention::{Convention, Cost, Failure, Info, Options};
+use crate::convention::{Convention, Failure, Info, Options};
 use crate::dim::Dim;
-use crate::fidelity::Level;
 use crate::formula::{CallScope, EvalError, Formula, Scope};
 use crate::report::{self, Report};
 use crate::trace::{CallId, Class, Target, Trace};
@@ -189,6 +188,30 @@ impl RuleSet {
             return Ok(Some(Counted { rule, parts }));
         }
         Ok(None)
+    }
+
+    /// As [`RuleSet::evaluate`], for tools whose failures are to be reproduced: where the rule
+    /// raises, so does the tool; where a quantity is not known, `report` says that the call is not
+    /// counted.
+    pub fn evaluate_or_fail(
+        &self,
+        trace: &Trace,
+        call: CallId,
+        scope: &dyn Scope,
+        report: &mut Report,
+    ) -> Result<Option<Counted>, Failure> {
+        match self.evaluate(trace, call, scope) {
+            Ok(counted) => Ok(counted),
+            Err(Uncounted::Unknown(error)) => {
+                report.not_counted(trace, call, &error.to_string());
+                Ok(None)
+            }
+            Err(Uncounted::Raises(reason)) => {
+                let call = describe(trace, call);
+                let reason = format!("its rule for {call} raises {reason}");
+                Err(report.convention.fails(reason))
+            }
+        }
     }
 
     /// Counts one call as [`RuleSet::evaluate`] does and adds what it gives to `report`. A rule
@@ -463,10 +486,7 @@ impl Convention for Table {
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
-        if options.training {
-            let message = format!("{} has no rule for the backward pass", self.info.identity());
-            return Err(Failure::NotAvailable(message));
-        }
+        self.info.forward_only(options)?;
         let mut report = Report::new(&self.info, trace);
         let mut total = Dim::ZERO;
         let mut at = 0;
@@ -506,16 +526,9 @@ pub fn finish(
     params: Params,
     counted: impl Fn(usize) -> bool,
 ) -> Result<Report, Failure> {
-    if total.as_ref().is_some_and(Dim::is_overflow) {
-        return Err(Failure::Overflow(trace.name.clone()));
+    if let Some(total) = total {
+        report.set_count(trace, total)?;
     }
-    if total.as_ref().is_some_and(Dim::has_unknown) {
-        report.fidelity.note(
-            Level::Partial,
-            "the count depends on sizes that the file does not determine",
-        );
-    }
-    report.count = total.map(|total| Cost::new(report.convention.unit, total));
     let (all, trainable) = trace.parameter_count(Trace::ROOT);
     (report.params, report.trainable_params) = match params {
         Params::All => (Some(all), Some(trainable)),

@@ -372,16 +372,9 @@ impl Trace {
 
     /// The distinct children of a module, in order, as `torch.nn.Module.named_children()` gives them.
     pub fn named_children(&self, id: ModuleId) -> impl Iterator<Item = (&SmolStr, ModuleId)> {
-        let children = &self.module(id).children;
-        children
-            .iter()
-            .enumerate()
-            .filter_map(move |(index, (name, child))| {
-                let first = children[..index]
-                    .iter()
-                    .all(|(_, earlier)| earlier != child);
-                first.then_some((name, *child))
-            })
+        let mut seen = std::collections::HashSet::new();
+        let children = self.module(id).children.iter();
+        children.filter_map(move |(name, child)| seen.insert(*child).then_some((name, *child)))
     }
 
     /// The distinct parameters of a module and all modules inside it, as `m.named_parameters()`

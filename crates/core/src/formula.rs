@@ -67,6 +67,8 @@ pub enum EvalError {
     DivisionByZero,
     #[error("the result does not fit in 128 bits")]
     Overflow,
+    #[error("{0}")]
+    Raises(SmolStr),
 }
 
 fn type_error<T>(message: impl Into<String>) -> Result<T, EvalError> {
@@ -590,6 +592,8 @@ fn built_in(name: &str, arguments: &[Quantity]) -> Result<Quantity, EvalError> {
         ("is_tensor", [value]) => Ok(Quantity::Bool(matches!(value, Quantity::Tensor { .. }))),
         ("is_sequence", [value]) => Ok(Quantity::Bool(matches!(value, Quantity::Seq(_)))),
         ("broadcast", shapes) => broadcast_all(shapes),
+        // Where the tool raises an error instead of giving a number.
+        ("raises", [Quantity::Str(reason)]) => Err(EvalError::Raises(reason.clone())),
         ("numel" | "prod" | "sum" | "len" | "int" | "floor" | "ceil", [other]) => {
             type_error(format!("{name}() of {}", kind_of(other)))
         }

@@ -12,6 +12,7 @@ pub mod einsum;
 pub mod expr;
 pub mod fidelity;
 pub mod formula;
+pub mod patched;
 pub mod report;
 pub mod table;
 pub mod trace;

@@ -19,10 +19,9 @@ use smol_str::SmolStr;
 use crate::convention::Failure;
 use crate::dim::Dim;
 use crate::einsum;
-use crate::fidelity::Level;
 use crate::formula::{CallScope, EvalError, Quantity, Scope};
 use crate::report::{Entry, Report};
-use crate::table::{RuleSet, describe, function_name};
+use crate::table::{RuleSet, function_name};
 use crate::trace::{CallId, ModuleId, Passed, Target, Trace};
 
 /// The parameters of a function, as Python's `def` lists them.
@@ -258,8 +257,6 @@ fn left_aligned(a: &[Quantity], b: &[Quantity]) -> Result<Quantity, EvalError> {
 
 /// A counter that replaces functions.
 pub struct Patched<'a> {
-    /// What it is called in messages.
-    pub tool: &'a str,
     /// Rules for functions, over the parameters of the counting functions; and for modules that it
     /// counts by a hook of their own.
     pub rules: &'a RuleSet,
@@ -283,41 +280,36 @@ impl Patched<'_> {
             if self.rules.candidates(trace, id).is_empty() {
                 continue;
             }
-            let (module, result) = match call.target {
+            let (module, counted) = match call.target {
                 // Hooks are put on the modules that the root holds.
                 Target::Module(module) if registered[module.index()] => {
-                    (Some(module), self.apply(trace, id, &CallScope { trace, call: id }))
+                    let scope = CallScope { trace, call: id };
+                    let counted = self.rules.evaluate_or_fail(trace, id, &scope, report)?;
+                    (Some(module), counted)
                 }
                 Target::Module(_) => continue,
-                _ => (
-                    innermost(trace, id, &watched),
-                    self.scope(trace, id)?.map_or(Ok(None), |scope| self.apply(trace, id, &scope)),
-                ),
+                _ => {
+                    let Some(scope) = self.scope(trace, id, report)? else {
+                        continue;
+                    };
+                    let counted = self.rules.evaluate_or_fail(trace, id, &scope, report)?;
+                    (innermost(trace, id, &watched), counted)
+                }
             };
-            match result {
-                Ok(None) => {}
-                Ok(Some((rule, parts))) => {
-                    // What no watched module is called around is computed and thrown away.
-                    let Some(module) = module else { continue };
-                    for (part, count) in parts {
-                        sums[module.index()] += &count;
-                        report.entries.push(Entry {
-                            call: id,
-                            module,
-                            rule,
-                            part,
-                            count,
-                        });
-                    }
-                }
-                Err(EvalError::Raises(reason)) => {
-                    return Err(self.failure(format!("{reason} in {}", describe(trace, id))));
-                }
-                Err(error) => report.fidelity.note(
-                    Level::Partial,
-                    format!("{} is not counted: {error}", describe(trace, id)),
-                ),
-            }
+            // What no watched module is called around is computed and thrown away.
+            let (Some(module), Some(counted)) = (module, counted) else {
+                continue;
+            };
+            sums[module.index()] += counted.total();
+            report
+                .entries
+                .extend(counted.parts.into_iter().map(|(part, count)| Entry {
+                    call: id,
+                    module,
+                    rule: counted.rule,
+                    part,
+                    count,
+                }));
         }
         Ok(sums)
     }
@@ -327,6 +319,7 @@ impl Patched<'_> {
         &self,
         trace: &'t Trace,
         call: CallId,
+        report: &Report,
     ) -> Result<Option<PatchedScope<'t>>, Failure> {
         let Target::Function(name) = &trace.call(call).target else {
             return Ok(None);
@@ -336,28 +329,9 @@ impl Patched<'_> {
         };
         let bound = signature
             .bind(trace, call)
-            .map_err(|error| self.failure(error.to_string()))?;
+            .map_err(|error| report.convention.fails(error.to_string()))?;
         let call = CallScope { trace, call };
         Ok(Some(PatchedScope { call, bound }))
-    }
-
-    fn apply(
-        &self,
-        trace: &Trace,
-        call: CallId,
-        scope: &dyn Scope,
-    ) -> Result<Option<(usize, Vec<(SmolStr, Dim)>)>, EvalError> {
-        let Some(rule) = self.rules.find_in(trace, call, scope)? else {
-            return Ok(None);
-        };
-        Ok(Some((rule, self.rules.parts(rule, scope)?)))
-    }
-
-    fn failure(&self, reason: String) -> Failure {
-        Failure::Tool {
-            tool: self.tool.into(),
-            reason,
-        }
     }
 }
 
@@ -402,19 +376,26 @@ mod tests {
             Quantity::Seq(items) => format!("{name}:{}", items.len()),
             other => format!("{name}={other:?}"),
         };
-        Ok(signature.bind(&trace, call)?.into_iter().map(show).collect())
+        Ok(signature
+            .bind(&trace, call)?
+            .into_iter()
+            .map(show)
+            .collect())
     }
 
     #[test]
     fn binds_as_python_does() {
         use Passed::{Default, Keyword, Position};
-        let bound = bind("q, k, *args, **kwargs", &[
-            ("query", 1, Position),
-            ("key", 2, Position),
-            ("value", 3, Position),
-            ("scale", 4, Keyword),
-            ("is_causal", 0, Default),
-        ]);
+        let bound = bind(
+            "q, k, *args, **kwargs",
+            &[
+                ("query", 1, Position),
+                ("key", 2, Position),
+                ("value", 3, Position),
+                ("scale", 4, Keyword),
+                ("is_causal", 0, Default),
+            ],
+        );
         assert_eq!(bound.unwrap(), ["q=1", "k=2", "args:1", "kwargs:1"]);
         let bound = bind("input, inplace=False", &[("input", 1, Keyword)]);
         assert_eq!(bound.unwrap(), ["input=1", "inplace=Bool(false)"]);
@@ -424,11 +405,15 @@ mod tests {
     fn reports_what_python_raises() {
         use Passed::{Keyword, Position};
         assert_eq!(
-            bind("q, k", &[("query", 1, Keyword)]).unwrap_err().to_string(),
+            bind("q, k", &[("query", 1, Keyword)])
+                .unwrap_err()
+                .to_string(),
             "its counting function for torch.f has no parameter 'query'"
         );
         assert_eq!(
-            bind("q, k", &[("query", 1, Position)]).unwrap_err().to_string(),
+            bind("q, k", &[("query", 1, Position)])
+                .unwrap_err()
+                .to_string(),
             "its counting function for torch.f is given no 'k'"
         );
         let surplus = [("input", 1, Position), ("other", 1, Position)];
@@ -436,6 +421,9 @@ mod tests {
             bind("input, **kwargs", &surplus).unwrap(),
             ["input=1", "kwargs:1"]
         );
-        assert!(matches!(bind("input", &surplus), Err(BindError::Surplus(_))));
+        assert!(matches!(
+            bind("input", &surplus),
+            Err(BindError::Surplus(_))
+        ));
     }
 }

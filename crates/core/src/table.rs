@@ -244,6 +244,7 @@ impl RuleSet {
 
 fn uncounted(formula: &Formula, scope: &dyn Scope, error: EvalError) -> Uncounted {
     let raised = match error {
+        EvalError::Raises(reason) => return Uncounted::Raises(reason.to_string()),
         EvalError::Index { .. } => "IndexError",
         EvalError::DivisionByZero => "ZeroDivisionError",
         EvalError::Type(_) => "TypeError",
@@ -287,7 +288,7 @@ fn class_name(name: &SmolStr) -> SmolStr {
     }
 }
 
-fn function_name(name: &SmolStr) -> SmolStr {
+pub(crate) fn function_name(name: &SmolStr) -> SmolStr {
     match name.split_once('.') {
         Some(("F", rest)) => format!("torch.nn.functional.{rest}").into(),
         Some(("Tensor", rest)) => format!("torch.Tensor.{rest}").into(),

@@ -285,7 +285,8 @@ def strip_onnx(path):
             tensor.external_data.add(key=key, value=str(value))
         offset += array.nbytes
     for node in model.graph.node:
-        node.doc_string = without_paths(node.doc_string)
+        if node.doc_string:
+            node.doc_string = without_paths(node.doc_string)
         for entry in node.metadata_props:
             entry.value = without_paths(entry.value)
     path.write_bytes(model.SerializeToString())

@@ -12,7 +12,11 @@ from torch.nn.utils.parametrizations import weight_norm
 
 
 class Residual(nn.Module):
-    """Two convolutions and a shortcut; `activate` and `add` say how the activation and the sum are written."""
+    """Two convolutions and a shortcut; `activate` and `add` say how the activation and the sum are written.
+
+    `lambda x: F.relu(x)` looks the function up when it is called, and so finds what a tool has put in its place;
+    `F.relu` itself, kept since before the tool came, is the original, and the call goes unseen.
+    """
 
     def __init__(self, activate, add, channels=8):
         super().__init__()
@@ -110,8 +114,19 @@ class Products(nn.Module):
         i = torch.baddbmm(a, x, self.w.expand(x.size(0), -1, -1))
         flat = x.flatten(0, 1)
         j = torch.mm(flat, self.w) + flat.mm(self.w) + torch.addmm(self.b, flat, self.w)
-        k = torch.mv(flat, self.w[:, 0]) + flat @ self.w[:, 1]
-        return a + b + c + d + e + f + g + h + i + j.view_as(a) + k.view(x.size(0), -1, 1)
+        return a + b + c + d + e + f + g + h + i + j.view_as(a)
+
+
+class VectorProducts(nn.Module):
+    """Products with vectors, which some counters of matrix products trip over."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(16))
+
+    def forward(self, x):
+        rows = x.flatten(0, 1)
+        return torch.mv(rows, self.w) + rows @ self.w + torch.inner(rows, self.w) + torch.outer(self.w, self.w).sum()
 
 
 class FunctionalCNN(nn.Module):
@@ -229,28 +244,33 @@ class Aliases(nn.Module):
 
 
 class Keywords(nn.Module):
-    """Children called with keyword arguments, a tuple, and None; a root with two inputs."""
+    """Children called with a tuple, None and keyword arguments; a root with two inputs and a dict for output.
+
+    With `leaves`, layers too are called by keyword, and then hooks, which are given positional arguments only, have
+    no input to measure.
+    """
 
     class Gate(nn.Module):
-        def __init__(self):
+        def __init__(self, leaves):
             super().__init__()
             self.fc = nn.Linear(16, 16)
+            self.leaves = leaves
 
         def forward(self, pair, scale=None, bias=None):
             x, y = pair
-            x = self.fc(input=x) * torch.sigmoid(y)
+            x = (self.fc(input=x) if self.leaves else self.fc(x)) * torch.sigmoid(y)
             return x if scale is None else x * scale
 
-    def __init__(self):
+    def __init__(self, leaves):
         super().__init__()
-        self.gate = self.Gate()
+        self.gate = self.Gate(leaves)
         self.norm = nn.LayerNorm(16)
         self.out = nn.Linear(16, 3)
 
     def forward(self, x, y):
         x = self.gate((x, y), scale=torch.ones(16))
         x = self.gate(pair=(x, y), bias=None)
-        return {"logits": self.out(self.norm(input=x)), "hidden": x}
+        return {"logits": self.out(self.norm(x)), "hidden": x}
 
 
 class Frozen(nn.Module):
@@ -655,8 +675,9 @@ class LlamaBlock(nn.Module):
 class CrossAttention(nn.Module):
     """nn.MultiheadAttention across two sequences, with keys and values of other widths and a padding mask."""
 
-    def __init__(self, need_weights, batch_first):
+    def __init__(self, need_weights, batch_first, keywords=False):
         super().__init__()
+        self.keywords = keywords
         self.attention = nn.MultiheadAttention(24, 3, batch_first=batch_first)
         self.other = nn.MultiheadAttention(24, 3, kdim=16, vdim=20, bias=False, batch_first=batch_first)
         self.norm = nn.LayerNorm(24)
@@ -667,7 +688,11 @@ class CrossAttention(nn.Module):
         if not self.attention.batch_first:
             mask = mask.t()
         y, _ = self.attention(x, memory, memory, key_padding_mask=mask, need_weights=self.need_weights)
-        z, _ = self.other(query=x, key=memory[..., :16], value=memory[..., :20], need_weights=self.need_weights)
+        key, value = memory[..., :16], memory[..., :20]
+        if self.keywords:
+            z, _ = self.other(query=x, key=key, value=value, need_weights=self.need_weights)
+        else:
+            z, _ = self.other(x, key, value, need_weights=self.need_weights)
         return self.norm(x + y + z)
 
 
@@ -752,8 +777,12 @@ IMAGE = random((2, 8, 12, 12))
 SEQUENCE = random((2, 10, 32))
 
 MODELS = {
-    "user/residual_f_relu_plus": (lambda: Residual(F.relu, lambda x, y: x + y), IMAGE),
-    "user/residual_torch_relu_add": (lambda: Residual(torch.relu, torch.add), IMAGE),
+    "user/residual_f_relu_plus": (lambda: Residual(lambda x: F.relu(x), lambda x, y: x + y), IMAGE),
+    "user/residual_torch_relu_add": (
+        lambda: Residual(lambda x: torch.relu(x), lambda x, y: torch.add(x, y)),
+        IMAGE,
+    ),
+    "user/residual_captured": (lambda: Residual(F.relu, torch.add), IMAGE),
     "user/residual_method": (lambda: Residual(lambda x: x.relu(), lambda x, y: x.add(y)), IMAGE),
     "user/residual_module": (lambda: Residual(nn.ReLU(inplace=True), lambda x, y: x.add_(y)), IMAGE),
     "user/operators": (ResidualOperators, random((2, 6, 16))),
@@ -761,12 +790,14 @@ MODELS = {
     "user/methods": (ResidualMethods, random((2, 6, 16))),
     "user/activations": (Activations, random((2, 5, 12))),
     "user/products": (Products, random((2, 5, 16))),
+    "user/vector_products": (VectorProducts, random((2, 5, 16))),
     "user/functional_cnn": (FunctionalCNN, random((2, 3, 32, 32))),
     "user/pools_and_pads": (PoolsAndPads, random((1, 3, 16, 16))),
     "user/list_and_dict": (ListAndDict, random((2, 5, 16))),
     "user/subclasses": (Subclasses, random((2, 3, 16, 16))),
     "user/aliases": (Aliases, random((1, 3, 12, 12))),
-    "user/keywords": (Keywords, random((2, 16), (2, 16))),
+    "user/keywords": (lambda: Keywords(False), random((2, 16), (2, 16))),
+    "user/keywords_leaves": (lambda: Keywords(True), random((2, 16), (2, 16))),
     "user/frozen": (Frozen, random((2, 3, 17, 17))),
     "user/tied_autoencoder": (TiedAutoencoder, random((3, 64))),
     "user/weight_norm": (WeightNormed, random((2, 4, 20))),
@@ -790,6 +821,10 @@ MODELS = {
     "user/llama_block": (LlamaBlock, SEQUENCE),
     "user/cross_attention": (lambda: CrossAttention(False, True), random((2, 6, 24), (2, 9, 24))),
     "user/cross_attention_weights": (lambda: CrossAttention(True, True), random((2, 6, 24), (2, 9, 24))),
+    "user/cross_attention_keywords": (
+        lambda: CrossAttention(True, True, keywords=True),
+        random((2, 6, 24), (2, 9, 24)),
+    ),
     "user/cross_attention_time_first": (lambda: CrossAttention(True, False), random((6, 2, 24), (9, 2, 24))),
     "user/seq2seq": (Seq2Seq, tokens(120, (7, 2), (5, 2))),
     "user/captioner": (Captioner, image_and_tokens),

@@ -9,9 +9,12 @@ use std::sync::LazyLock;
 use modelcost_core::convention::{Convention, Registration};
 use modelcost_core::table::Table;
 
+mod attention;
+mod functions;
 pub mod profile;
 pub mod recurrent;
 pub mod tree;
+pub mod ultralytics;
 
 static THOP_0_1_1: LazyLock<profile::Thop> = LazyLock::new(|| profile::Thop {
     table: Table::built_in(include_str!("../rules/thop-0.1.1.toml")),
@@ -23,6 +26,11 @@ static THOP_0_0_31: LazyLock<profile::Thop> = LazyLock::new(|| profile::Thop {
     root_counts: false,
 });
 
+static ULTRALYTICS: LazyLock<ultralytics::Ultralytics> =
+    LazyLock::new(|| ultralytics::Ultralytics {
+        table: Table::built_in(include_str!("../rules/ultralytics-thop-2.2.3.toml")),
+    });
+
 inventory::submit! { Registration {
     id: "thop", version: "0.1.1", variant: "", default_variant: true, order: 20,
     load: || &*THOP_0_1_1 as &dyn Convention,
@@ -32,3 +40,27 @@ inventory::submit! { Registration {
     id: "thop", version: "0.0.31", variant: "", default_variant: true, order: 20,
     load: || &*THOP_0_0_31 as &dyn Convention,
 } }
+
+inventory::submit! { Registration {
+    id: "ultralytics-thop", version: "2.2.3", variant: "", default_variant: true, order: 120,
+    load: || &*ULTRALYTICS as &dyn Convention,
+} }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_a_source() {
+        for convention in [
+            &*THOP_0_1_1 as &dyn Convention,
+            &*THOP_0_0_31,
+            &*ULTRALYTICS,
+        ] {
+            assert!(!convention.rules().is_empty());
+            for rule in convention.rules() {
+                assert!(rule.source.starts_with("thop/"), "{:?}", rule.modules);
+            }
+        }
+    }
+}

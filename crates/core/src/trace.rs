@@ -349,6 +349,23 @@ impl Trace {
         out
     }
 
+    /// A module and all modules inside it, each once: those of `m.modules()`, nearer ones first.
+    pub fn modules_inside(&self, id: ModuleId) -> Vec<ModuleId> {
+        let mut seen = vec![false; self.modules.len()];
+        let mut out = vec![id];
+        seen[id.index()] = true;
+        let mut at = 0;
+        while let Some(module) = out.get(at).copied() {
+            at += 1;
+            for (_, child) in &self.module(module).children {
+                if !std::mem::replace(&mut seen[child.index()], true) {
+                    out.push(*child);
+                }
+            }
+        }
+        out
+    }
+
     fn walk_modules(
         &self,
         id: ModuleId,

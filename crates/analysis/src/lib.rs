@@ -3,6 +3,7 @@
 //! Everything here is a fold over reports and traces: it names no tool and opens no file.
 
 pub mod bridge;
+pub mod budget;
 pub mod category;
 pub mod figure;
 pub mod growth;

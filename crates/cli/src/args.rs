@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use modelcost_core::dim::Dim;
 use modelcost_reader::Options as ReadOptions;
 
 /// What each tool would print for a model's parameters, MACs and FLOPs.
@@ -34,6 +35,18 @@ pub enum Command {
     Compare(CompareArgs),
     /// The conventions there are, or the rules of one
     Conventions(ConventionsArgs),
+    /// The difference between two conventions' totals, by cause
+    Explain(ExplainArgs),
+    /// Which convention gave a reported number
+    Reconcile(ReconcileArgs),
+    /// Cost as a function of a dimension
+    Sweep(SweepArgs),
+    /// Bytes of parameters and activations, and the roofline of a chip
+    Memory(MemoryArgs),
+    /// Budgets for CI: exit status 1 over budget
+    Check(CheckArgs),
+    /// One self-contained HTML page about a model
+    Report(ReportArgs),
     /// Write shell completions to standard output
     Completions {
         /// The shell
@@ -87,6 +100,197 @@ pub struct CompareArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The model file
+    pub model: PathBuf,
+
+    /// The convention to start from
+    #[arg(long)]
+    pub from: String,
+
+    /// The convention to arrive at
+    #[arg(long)]
+    pub to: String,
+
+    #[command(flatten)]
+    pub read: ReadArgs,
+
+    /// The shape of the output
+    #[arg(short, long, value_enum, default_value_t = BridgeFormat::Text)]
+    pub format: BridgeFormat,
+
+    /// Show the formulas behind every cause, and its largest layers
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ReconcileArgs {
+    /// The model file
+    #[arg(required_unless_present = "table")]
+    pub model: Option<PathBuf>,
+
+    /// The figure as it is printed: 4.1G, 4.089 GFLOPs, 4089184256
+    #[arg(long, required_unless_present = "table")]
+    pub reported: Option<String>,
+
+    /// The parameters as they are printed: 25.6M
+    #[arg(long)]
+    pub reported_params: Option<String>,
+
+    /// Several figures at once: a CSV file of MODEL,FIGURE[,UNIT], paths relative to it
+    #[arg(long, conflicts_with_all = ["model", "reported"])]
+    pub table: Option<PathBuf>,
+
+    /// Only these conventions (may be given several times)
+    #[arg(short, long)]
+    pub convention: Vec<String>,
+
+    /// Image sides to try besides the file's own, instead of the usual ones
+    #[arg(long, value_delimiter = ',')]
+    pub sizes: Vec<u64>,
+
+    #[command(flatten)]
+    pub read: ReadArgs,
+
+    /// How many readings to show
+    #[arg(long, default_value_t = 10)]
+    pub most: usize,
+
+    /// The shape of the output
+    #[arg(short, long, value_enum, default_value_t = TextFormat::Text)]
+    pub format: TextFormat,
+}
+
+#[derive(Args, Debug)]
+pub struct SweepArgs {
+    /// The model file
+    pub model: PathBuf,
+
+    /// A free dimension and its sizes, `seq=128..8192*2` or `seq=128..1024+128`; or one size, `batch=1`
+    #[arg(short, long, value_name = "NAME=RANGE")]
+    pub dim: Vec<String>,
+
+    /// The side of a square image, `160..512+32`
+    #[arg(long, value_name = "RANGE")]
+    pub input_size: Option<String>,
+
+    /// How to count
+    #[arg(short, long, default_value = "torch", env = "MODELCOST_CONVENTION")]
+    pub convention: String,
+
+    /// The shape of an input, `1x3x512x512` or `NAME=1x3x512x512`
+    #[arg(short, long, value_name = "[NAME=]SHAPE")]
+    pub input: Vec<String>,
+
+    /// The batch size: the first dimension of every input
+    #[arg(short, long)]
+    pub batch: Option<u64>,
+
+    /// The shape of the output
+    #[arg(short, long, value_enum, default_value_t = SweepFormat::Text)]
+    pub format: SweepFormat,
+}
+
+impl SweepArgs {
+    /// The reader's options for everything that is not swept.
+    pub fn read_options(&self) -> Result<ReadOptions, String> {
+        let dim = self
+            .dim
+            .iter()
+            .filter(|text| !text.contains(".."))
+            .cloned()
+            .collect();
+        ReadArgs {
+            input: self.input.clone(),
+            batch: self.batch,
+            dim,
+        }
+        .options()
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct MemoryArgs {
+    /// The model file
+    pub model: PathBuf,
+
+    /// Put the model under this chip's roofline: H100-SXM, A100-SXM-80GB, RTX-4090 …
+    #[arg(long)]
+    pub chip: Option<String>,
+
+    /// A table of further chips (TOML, [[chip]])
+    #[arg(long)]
+    pub chips: Option<PathBuf>,
+
+    /// The element type whose peak rate the roofline uses
+    #[arg(long, default_value = "float16")]
+    pub dtype: String,
+
+    /// The convention whose operations the roofline uses
+    #[arg(short, long, default_value = "torch")]
+    pub convention: String,
+
+    #[command(flatten)]
+    pub read: ReadArgs,
+
+    /// The shape of the output
+    #[arg(short, long, value_enum, default_value_t = TextFormat::Text)]
+    pub format: TextFormat,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The model files
+    #[arg(required = true)]
+    pub models: Vec<PathBuf>,
+
+    /// How to count; modelcost.toml and then torchinfo decide otherwise
+    #[arg(short, long)]
+    pub convention: Option<String>,
+
+    /// The most operations, in the convention's unit: 600M
+    #[arg(long)]
+    pub max_count: Option<String>,
+
+    /// The most parameters: 5M
+    #[arg(long)]
+    pub max_params: Option<String>,
+
+    /// An earlier answer (--format json): fail when the count has grown, and show which layers changed
+    #[arg(long)]
+    pub baseline: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub read: ReadArgs,
+
+    /// The shape of the output
+    #[arg(short, long, value_enum, default_value_t = CheckFormat::Text)]
+    pub format: CheckFormat,
+}
+
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// The model file
+    pub model: PathBuf,
+
+    /// Where to write the page; standard output if left out
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+
+    /// The convention of the layers and the map
+    #[arg(short, long, default_value = "torchinfo", env = "MODELCOST_CONVENTION")]
+    pub convention: String,
+
+    /// The convention to build a bridge to; the one that differs most if left out
+    #[arg(long)]
+    pub against: Option<String>,
+
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+#[derive(Args, Debug)]
 pub struct ConventionsArgs {
     /// Show the rules of this one
     pub convention: Option<String>,
@@ -115,7 +319,10 @@ pub struct ReadArgs {
 impl ReadArgs {
     /// The reader's options, or a sentence about what is wrong.
     pub fn options(&self) -> Result<ReadOptions, String> {
-        let mut options = ReadOptions { batch: self.batch, ..ReadOptions::default() };
+        let mut options = ReadOptions {
+            batch: self.batch.map(Dim::from),
+            ..ReadOptions::default()
+        };
         if self.batch == Some(0) {
             return Err("--batch 0: a batch has at least one element".into());
         }
@@ -124,18 +331,26 @@ impl ReadArgs {
                 Some((name, shape)) => (Some(name.trim()), shape),
                 None => (None, text.as_str()),
             };
-            let dims: Option<Vec<u64>> = shape.split(['x', 'X', '×', ',']).map(|d| d.trim().parse().ok()).collect();
-            let Some(dims) = dims else {
-                return Err(format!("--input {text}: write the shape as 1x3x224x224, or NAME=1x3x224x224"));
+            let sizes = shape
+                .split(['x', 'X', '×', ','])
+                .map(|d| d.trim().parse::<u64>().ok().map(Dim::from));
+            let Some(dims) = sizes.collect::<Option<Vec<Dim>>>() else {
+                return Err(format!(
+                    "--input {text}: write the shape as 1x3x224x224, or NAME=1x3x224x224"
+                ));
             };
             options.inputs.push((name.map(Into::into), dims));
         }
         for text in &self.dim {
-            let parsed = text.split_once('=').and_then(|(name, size)| Some((name.trim(), size.trim().parse().ok()?)));
+            let parsed = text
+                .split_once('=')
+                .and_then(|(name, size)| Some((name.trim(), size.trim().parse::<u64>().ok()?)));
             let Some((name, size)) = parsed else {
-                return Err(format!("--dim {text}: write it as NAME=SIZE, for example batch=8"));
+                return Err(format!(
+                    "--dim {text}: write it as NAME=SIZE, for example batch=8"
+                ));
             };
-            options.dims.push((name.into(), size));
+            options.dims.insert(name.into(), Dim::from(size));
         }
         Ok(options)
     }
@@ -189,6 +404,48 @@ pub enum CompareFormat {
     Csv,
     /// A Markdown table
     Markdown,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextFormat {
+    /// For reading
+    Text,
+    /// Machine-readable
+    Json,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BridgeFormat {
+    /// For reading, with bars
+    Text,
+    /// Machine-readable (schema modelcost-bridge/1)
+    Json,
+    /// A waterfall chart
+    Svg,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepFormat {
+    /// For reading
+    Text,
+    /// Machine-readable (schema modelcost-sweep/1)
+    Json,
+    /// Comma-separated values
+    Csv,
+    /// A Markdown table
+    Markdown,
+    /// A curve
+    Svg,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// For reading
+    Text,
+    /// Machine-readable (schema modelcost-check/1)
+    Json,
+    /// GitHub's annotations
+    Github,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,26 +18,52 @@ pub struct Failed {
 impl Failed {
     /// Bad input or usage: a sentence, status 2.
     pub fn input(message: impl Into<String>) -> Failed {
-        let report = &[Level::ERROR.primary_title(message.into()).elements(std::iter::empty::<annotate_snippets::Element>())];
-        Failed { message: Renderer::styled().render(report), status: 2 }
+        let report = &[Level::ERROR
+            .primary_title(message.into())
+            .elements(std::iter::empty::<annotate_snippets::Element>())];
+        Failed {
+            message: Renderer::styled().render(report),
+            status: 2,
+        }
     }
 
     /// Bad input with a place in a text.
     pub fn at(message: &str, path: &Path, text: &str, span: Range<usize>) -> Failed {
         let diagnostic = Diagnostic::error(message, span);
-        Failed { message: render(&diagnostic, path, Some(text)), status: 2 }
+        Failed {
+            message: render(&diagnostic, path, Some(text)),
+            status: 2,
+        }
     }
 
     /// A file that could not be read.
     pub fn open(error: &OpenError) -> Failed {
-        let messages: Vec<String> =
-            error.diagnostics.iter().map(|diagnostic| render(diagnostic, &error.path, error.text.as_deref())).collect();
-        Failed { message: messages.join("\n\n"), status: 2 }
+        let messages: Vec<String> = error
+            .diagnostics
+            .iter()
+            .map(|diagnostic| render(diagnostic, &error.path, error.text.as_deref()))
+            .collect();
+        Failed {
+            message: messages.join("\n\n"),
+            status: 2,
+        }
     }
 
-    /// Writes the message to standard error.
+    /// A check that failed: its verdicts, on standard output, status 1.
+    pub fn check(verdicts: impl Into<String>) -> Failed {
+        Failed {
+            message: verdicts.into(),
+            status: 1,
+        }
+    }
+
+    /// Writes the message: errors to standard error, verdicts to standard output.
     pub fn print(&self) {
-        anstream::eprintln!("{}", self.message);
+        if self.status == 1 {
+            anstream::print!("{}", self.message);
+        } else {
+            anstream::eprintln!("{}", self.message);
+        }
     }
 
     /// The program's exit status.
@@ -57,10 +83,15 @@ pub fn render(diagnostic: &Diagnostic, path: &Path, text: Option<&str>) -> Strin
     let origin = path.display().to_string();
     let mut group = match (text, &diagnostic.span) {
         (Some(text), Some(span)) => {
-            let mut snippet =
-                Snippet::source(text).path(origin.as_str()).annotation(AnnotationKind::Primary.span(clamp(span.clone(), text)));
+            let mut snippet = Snippet::source(text)
+                .path(origin.as_str())
+                .annotation(AnnotationKind::Primary.span(clamp(span.clone(), text)));
             for (span, label) in &diagnostic.related {
-                snippet = snippet.annotation(AnnotationKind::Context.span(clamp(span.clone(), text)).label(label.as_str()));
+                snippet = snippet.annotation(
+                    AnnotationKind::Context
+                        .span(clamp(span.clone(), text))
+                        .label(label.as_str()),
+                );
             }
             title.element(snippet)
         }

@@ -6,6 +6,8 @@ mod args;
 mod commands;
 mod errors;
 mod render;
+mod svg;
+mod treemap;
 mod units;
 
 use std::io::{self, Write};
@@ -22,6 +24,12 @@ fn main() -> ExitCode {
         None => commands::count::run(&cli.count),
         Some(Command::Compare(args)) => commands::compare::run(&args),
         Some(Command::Conventions(args)) => commands::conventions::run(&args),
+        Some(Command::Explain(args)) => commands::explain::run(&args),
+        Some(Command::Reconcile(args)) => commands::reconcile::run(&args),
+        Some(Command::Sweep(args)) => commands::sweep::run(&args),
+        Some(Command::Memory(args)) => commands::memory::run(&args),
+        Some(Command::Check(args)) => commands::check::run(&args),
+        Some(Command::Report(args)) => commands::report::run(&args),
         Some(Command::Completions { shell }) => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "modelcost", &mut out);
@@ -37,7 +45,10 @@ fn main() -> ExitCode {
         }
     };
     // Colour only on a terminal: anstream strips it elsewhere, and honours NO_COLOR.
-    match anstream::stdout().write_all(text.as_bytes()).and_then(|()| anstream::stdout().flush()) {
+    match anstream::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| anstream::stdout().flush())
+    {
         Ok(()) => status,
         // `modelcost … | head` closes the pipe when it has enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,

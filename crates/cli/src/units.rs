@@ -7,7 +7,9 @@ use crate::args::Units;
 
 /// `61100840` as `61,100,840`; an expression as it is.
 pub fn grouped(value: &Dim) -> String {
-    let Some(value) = value.as_const() else { return value.to_string() };
+    let Some(value) = value.as_const() else {
+        return value.to_string();
+    };
     let digits = value.unsigned_abs().to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3 + 1);
     if value < 0 {
@@ -24,7 +26,9 @@ pub fn grouped(value: &Dim) -> String {
 
 /// `716441128` as `716.44 M`. Symbolic counts stay expressions.
 pub fn scaled(value: &Dim, units: Units) -> String {
-    let Some(number) = value.as_const() else { return value.to_string() };
+    let Some(number) = value.as_const() else {
+        return value.to_string();
+    };
     let magnitude = number.unsigned_abs() as f64;
     let (divisor, suffix) = match units {
         Units::Raw => return grouped(value),
@@ -49,7 +53,11 @@ pub fn with_unit(value: &Dim, units: Units, unit: Unit) -> String {
     let text = scaled(value, units);
     // "716.44 M" and "Mac" join to "716.44 MMac"; a plain number or an expression keeps a space.
     let joins = value.is_const() && text.ends_with(['K', 'M', 'G', 'T']);
-    if joins { format!("{text}{unit}") } else { format!("{text} {unit}") }
+    if joins {
+        format!("{text}{unit}")
+    } else {
+        format!("{text} {unit}")
+    }
 }
 
 /// The share of a part in a whole, `9.848%`, when both are numbers.
@@ -78,9 +86,21 @@ mod tests {
     fn formats_for_people() {
         assert_eq!(grouped(&Dim::from(61_100_840)), "61,100,840");
         assert_eq!(grouped(&Dim::from(-484_992)), "-484,992");
-        assert_eq!(with_unit(&Dim::from(716_441_128), Units::Auto, Unit::Mac), "716.44 MMac");
-        assert_eq!(with_unit(&Dim::from(12), Units::Auto, Unit::Flop), "12 FLOP");
-        assert_eq!(with_unit(&(Dim::symbol("batch") * 3), Units::Auto, Unit::Mac), "3*batch Mac");
-        assert_eq!(share(&Dim::from(70_470_400), &Dim::from(715_561_896)), Some("9.848%".into()));
+        assert_eq!(
+            with_unit(&Dim::from(716_441_128), Units::Auto, Unit::Mac),
+            "716.44 MMac"
+        );
+        assert_eq!(
+            with_unit(&Dim::from(12), Units::Auto, Unit::Flop),
+            "12 FLOP"
+        );
+        assert_eq!(
+            with_unit(&(Dim::symbol("batch") * 3), Units::Auto, Unit::Mac),
+            "3*batch Mac"
+        );
+        assert_eq!(
+            share(&Dim::from(70_470_400), &Dim::from(715_561_896)),
+            Some("9.848%".into())
+        );
     }
 }

@@ -7,7 +7,7 @@ use modelcost_core::fidelity::Level;
 use modelcost_core::report::Report;
 use serde::Serialize;
 
-use super::{convention, open};
+use super::{all_conventions, convention, open};
 use crate::args::{CompareArgs, CompareFormat, Units};
 use crate::errors::Failed;
 use crate::render::{csv_line, json_text, markdown_table};
@@ -34,10 +34,13 @@ struct Document<'a> {
 }
 
 pub fn run(args: &CompareArgs) -> Result<String, Failed> {
-    let conventions: Vec<&dyn Convention> = if args.convention.is_empty() {
-        modelcost_conventions::all().into_iter().map(|registration| (registration.load)()).collect()
+    let conventions: Vec<&'static dyn Convention> = if args.convention.is_empty() {
+        all_conventions()
     } else {
-        args.convention.iter().map(|name| convention(name)).collect::<Result<_, _>>()?
+        args.convention
+            .iter()
+            .map(|name| convention(name))
+            .collect::<Result<_, _>>()?
     };
     let options = args.read.options().map_err(Failed::input)?;
     let mut rows = Vec::new();
@@ -49,11 +52,23 @@ pub fn run(args: &CompareArgs) -> Result<String, Failed> {
         }
     }
     Ok(match args.format {
-        CompareFormat::Json => json_text(&Document { schema: "modelcost-compare/1", rows: &rows }),
+        CompareFormat::Json => json_text(&Document {
+            schema: "modelcost-compare/1",
+            rows: &rows,
+        }),
         CompareFormat::Csv => {
-            let mut out = csv_line(&["model", "convention", "unit", "count", "params", "fidelity", "why"]);
+            let mut out = csv_line(&[
+                "model",
+                "convention",
+                "unit",
+                "count",
+                "params",
+                "fidelity",
+                "why",
+            ]);
             for row in &rows {
-                let plain = |value: &Option<Dim>| value.as_ref().map(Dim::to_string).unwrap_or_default();
+                let plain =
+                    |value: &Option<Dim>| value.as_ref().map(Dim::to_string).unwrap_or_default();
                 out += &csv_line(&[
                     row.model.clone(),
                     row.convention.clone(),
@@ -68,7 +83,11 @@ pub fn run(args: &CompareArgs) -> Result<String, Failed> {
         }
         CompareFormat::Markdown => {
             let (header, right) = columns(args.models.len());
-            markdown_table(&header, &right, &rows.iter().map(|row| cells(row, args)).collect::<Vec<_>>())
+            markdown_table(
+                &header,
+                &right,
+                &rows.iter().map(|row| cells(row, args)).collect::<Vec<_>>(),
+            )
         }
         CompareFormat::Table => table(&rows, args),
     })
@@ -127,7 +146,9 @@ fn cells(row: &Row, args: &CompareArgs) -> Vec<String> {
         (None, None) => "–".into(),
     };
     let scaled = match &row.count {
-        Some(count) if count.is_const() && args.units != Units::Raw => with_unit(count, args.units, row.unit),
+        Some(count) if count.is_const() && args.units != Units::Raw => {
+            with_unit(count, args.units, row.unit)
+        }
         Some(_) => row.unit.to_string(),
         None => String::new(),
     };
@@ -147,25 +168,49 @@ fn cells(row: &Row, args: &CompareArgs) -> Vec<String> {
 fn table(rows: &[Row], args: &CompareArgs) -> String {
     let (header, right) = columns(args.models.len());
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     if let Some(width) = terminal_width() {
         table.set_width(width);
     }
     let line = |cells: Vec<String>| -> Vec<Cell> {
-        let align = |right: &bool| if *right { CellAlignment::Right } else { CellAlignment::Left };
-        cells.into_iter().zip(&right).map(|(text, right)| Cell::new(text).set_alignment(align(right))).collect()
+        let align = |right: &bool| {
+            if *right {
+                CellAlignment::Right
+            } else {
+                CellAlignment::Left
+            }
+        };
+        cells
+            .into_iter()
+            .zip(&right)
+            .map(|(text, right)| Cell::new(text).set_alignment(align(right)))
+            .collect()
     };
     table.set_header(line(header.iter().map(|text| text.to_string()).collect()));
     for row in rows {
         table.add_row(line(cells(row, args)));
     }
-    let mut out: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    let mut out: String = table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect();
     let notes = [
-        (Level::Reconstructed, "~ something that the file no longer says was put back"),
-        (Level::Partial, "? something is unknown; run the convention alone for the notes"),
+        (
+            Level::Reconstructed,
+            "~ something that the file no longer says was put back",
+        ),
+        (
+            Level::Partial,
+            "? something is unknown; run the convention alone for the notes",
+        ),
     ];
     for (level, note) in notes {
-        if rows.iter().any(|row| row.fidelity == level && row.failure.is_none()) {
+        if rows
+            .iter()
+            .any(|row| row.fidelity == level && row.failure.is_none())
+        {
             out += &format!("\n{note}\n");
         }
     }
@@ -174,6 +219,8 @@ fn table(rows: &[Row], args: &CompareArgs) -> String {
 
 /// The terminal's columns, or 120 elsewhere so that reasons stay on their lines.
 fn terminal_width() -> Option<u16> {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
     columns.or(Some(140))
 }

@@ -6,7 +6,7 @@ use modelcost_core::convention::{Convention, Unit};
 use modelcost_core::table::Rule;
 use serde::Serialize;
 
-use super::convention;
+use super::{all_conventions, convention};
 use crate::args::{ConventionsArgs, ListFormat};
 use crate::errors::Failed;
 use crate::render::json_text;
@@ -23,9 +23,9 @@ struct Entry<'a> {
 }
 
 pub fn run(args: &ConventionsArgs) -> Result<String, Failed> {
-    let chosen: Vec<&dyn Convention> = match &args.convention {
+    let chosen: Vec<&'static dyn Convention> = match &args.convention {
         Some(name) => vec![convention(name)?],
-        None => modelcost_conventions::all().into_iter().map(|registration| (registration.load)()).collect(),
+        None => all_conventions(),
     };
     Ok(match args.format {
         ListFormat::Json => {
@@ -33,7 +33,9 @@ pub fn run(args: &ConventionsArgs) -> Result<String, Failed> {
             json_text(&entries)
         }
         ListFormat::Markdown => reference(&chosen),
-        ListFormat::Table if args.convention.is_some() => chosen.iter().map(|c| rules(*c)).collect(),
+        ListFormat::Table if args.convention.is_some() => {
+            chosen.iter().map(|c| rules(*c)).collect()
+        }
         ListFormat::Table => list(&chosen),
     })
 }
@@ -44,7 +46,11 @@ fn entry(convention: &dyn Convention) -> Entry<'_> {
         id: &info.id,
         version: &info.version,
         variant: (!info.variant.is_empty()).then_some(&info.variant),
-        release: if info.release.is_empty() { &info.version } else { &info.release },
+        release: if info.release.is_empty() {
+            &info.version
+        } else {
+            &info.release
+        },
         unit: info.counts.then_some(info.unit),
         summary: &info.summary,
         source: &info.source,
@@ -52,12 +58,25 @@ fn entry(convention: &dyn Convention) -> Entry<'_> {
 }
 
 fn list(conventions: &[&dyn Convention]) -> String {
-    let width = conventions.iter().map(|c| c.info().identity().chars().count()).max().unwrap_or(0);
+    let width = conventions
+        .iter()
+        .map(|c| c.info().identity().chars().count())
+        .max()
+        .unwrap_or(0);
     let mut out = String::new();
     for convention in conventions {
         let info = convention.info();
-        let unit = if info.counts { info.unit.to_string() } else { "–".into() };
-        let _ = writeln!(out, "{:width$}  {unit:4}  {}", info.identity(), info.summary);
+        let unit = if info.counts {
+            info.unit.to_string()
+        } else {
+            "–".into()
+        };
+        let _ = writeln!(
+            out,
+            "{:width$}  {unit:4}  {}",
+            info.identity(),
+            info.summary
+        );
     }
     out
 }
@@ -71,10 +90,17 @@ fn rules(convention: &dyn Convention) -> String {
             let _ = writeln!(out, "    when {}", when.text());
         }
         for (part, formula) in &rule.parts {
-            let label = if part == "count" { String::new() } else { format!("{part} = ") };
+            let label = if part == "count" {
+                String::new()
+            } else {
+                format!("{part} = ")
+            };
             let _ = writeln!(out, "    {label}{}", formula.text());
         }
-        for line in [&rule.source, &rule.note].into_iter().filter(|line| !line.is_empty()) {
+        for line in [&rule.source, &rule.note]
+            .into_iter()
+            .filter(|line| !line.is_empty())
+        {
             let _ = writeln!(out, "    {line}");
         }
     }
@@ -82,7 +108,10 @@ fn rules(convention: &dyn Convention) -> String {
 }
 
 fn targets(rule: &Rule, quote: &str) -> String {
-    rule.targets().map(|name| format!("{quote}{name}{quote}")).collect::<Vec<_>>().join(", ")
+    rule.targets()
+        .map(|name| format!("{quote}{name}{quote}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The reference page: every convention with its rules, as the programs hold them.
@@ -94,9 +123,23 @@ fn reference(conventions: &[&dyn Convention]) -> String {
     );
     for convention in conventions {
         let info = convention.info();
-        let unit = if info.counts { format!("{}s", info.unit) } else { "parameters only".into() };
-        let _ = write!(out, "\n## {}\n\n{}. {}.\n\n", info.identity(), info.summary.trim_end_matches('.'), info.source.trim_end_matches('.'));
-        let release = if info.release.is_empty() { &info.version } else { &info.release };
+        let unit = if info.counts {
+            format!("{}s", info.unit)
+        } else {
+            "parameters only".into()
+        };
+        let _ = write!(
+            out,
+            "\n## {}\n\n{}. {}.\n\n",
+            info.identity(),
+            info.summary.trim_end_matches('.'),
+            info.source.trim_end_matches('.')
+        );
+        let release = if info.release.is_empty() {
+            &info.version
+        } else {
+            &info.release
+        };
         let _ = writeln!(out, "Release {release}, {unit}.");
         for rule in convention.rules() {
             let _ = write!(out, "\n- {}", targets(rule, "`"));
@@ -105,7 +148,11 @@ fn reference(conventions: &[&dyn Convention]) -> String {
             }
             out.push_str(":\n");
             for (part, formula) in &rule.parts {
-                let label = if part == "count" { String::new() } else { format!("{part}: ") };
+                let label = if part == "count" {
+                    String::new()
+                } else {
+                    format!("{part}: ")
+                };
                 let _ = writeln!(out, "  {label}`{}`  ", formula.text());
             }
             if !rule.note.is_empty() {

@@ -14,7 +14,17 @@ pub fn run(args: &CountArgs) -> Result<String, Failed> {
     let convention = convention(&args.convention)?;
     let model = open(path, &args.read.options().map_err(Failed::input)?)?;
     let report = convention
-        .count(&model.trace, &Options { training: args.training })
+        .count(
+            &model.trace,
+            &Options {
+                training: args.training,
+            },
+        )
         .map_err(|failure| Failed::input(format!("{}: {failure}", path.display())))?;
-    Ok(render(&Answer { model: &model, convention, report: &report, output: &args.output }))
+    Ok(render(&Answer {
+        model: &model,
+        convention,
+        report: &report,
+        output: &args.output,
+    }))
 }

@@ -1,8 +1,14 @@
 //! What the program does, one command a file.
 
+pub mod check;
 pub mod compare;
 pub mod conventions;
 pub mod count;
+pub mod explain;
+pub mod memory;
+pub mod reconcile;
+pub mod report;
+pub mod sweep;
 
 use std::path::Path;
 
@@ -15,6 +21,14 @@ use crate::errors::Failed;
 /// Reads a model file.
 fn open(path: &Path, options: &Options) -> Result<Model, Failed> {
     modelcost_reader::open(path, options).map_err(|error| Failed::open(&error))
+}
+
+/// Every registered convention, in the order of lists.
+fn all_conventions() -> Vec<&'static dyn Convention> {
+    modelcost_conventions::all()
+        .into_iter()
+        .map(|registration| (registration.load)())
+        .collect()
 }
 
 /// A convention by its name, or a user's table by its path.

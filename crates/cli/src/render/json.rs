@@ -56,7 +56,11 @@ pub fn report<'a>(model: &'a Model, report: &'a Report) -> Document<'a> {
     let trace = &model.trace;
     let inputs = trace.inputs.iter().map(|(name, id)| {
         let tensor = trace.tensor(*id);
-        InputJson { name, shape: &tensor.shape, dtype: tensor.dtype }
+        InputJson {
+            name,
+            shape: &tensor.shape,
+            dtype: tensor.dtype,
+        }
     });
     Document {
         schema: "modelcost/1",
@@ -93,4 +97,3 @@ pub fn to_text(value: &impl Serialize) -> String {
     text.push('\n');
     text
 }
-

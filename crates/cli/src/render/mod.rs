@@ -39,7 +39,12 @@ impl Answer<'_> {
     /// The rows to show, in the order asked for.
     fn rows(&self) -> Vec<&Layer> {
         let depth = self.output.depth.unwrap_or(usize::MAX);
-        let mut rows: Vec<&Layer> = self.report.layers.iter().filter(|layer| layer.depth <= depth).collect();
+        let mut rows: Vec<&Layer> = self
+            .report
+            .layers
+            .iter()
+            .filter(|layer| layer.depth <= depth)
+            .collect();
         let by = |value: &Option<Dim>| value.as_ref().map_or(-1.0, Dim::approx);
         match self.output.sort {
             Sort::Model => {}

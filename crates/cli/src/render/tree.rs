@@ -42,14 +42,21 @@ pub(super) fn render(answer: &Answer) -> String {
         let guide = &guides[index];
         let name = layer.path.rsplit('.').next().unwrap_or_default();
         let width = guide.chars().count() + name.chars().count() + 1 + layer.class.chars().count();
-        (format!("{}{name} {}", styled(DIM, guide), styled(DIM, &layer.class)), width)
+        (
+            format!("{}{name} {}", styled(DIM, guide), styled(DIM, &layer.class)),
+            width,
+        )
     })
 }
 
 pub(super) fn table(answer: &Answer) -> String {
     let rows = answer.rows();
     lines_to_text(answer, &rows, |index| {
-        let path = if rows[index].path.is_empty() { "(model)" } else { &rows[index].path };
+        let path = if rows[index].path.is_empty() {
+            "(model)"
+        } else {
+            &rows[index].path
+        };
         (path.to_string(), path.chars().count())
     })
 }
@@ -77,7 +84,11 @@ fn guides(rows: &[&Layer]) -> Vec<String> {
     out
 }
 
-fn lines_to_text(answer: &Answer, rows: &[&Layer], name: impl Fn(usize) -> (String, usize)) -> String {
+fn lines_to_text(
+    answer: &Answer,
+    rows: &[&Layer],
+    name: impl Fn(usize) -> (String, usize),
+) -> String {
     let total = answer.count().cloned().unwrap_or_default();
     let params = answer.report.params.clone().unwrap_or_default();
     let mut entries: HashMap<ModuleId, Vec<&Entry>> = HashMap::new();
@@ -91,8 +102,16 @@ fn lines_to_text(answer: &Answer, rows: &[&Layer], name: impl Fn(usize) -> (Stri
     for index in 0..rows.len() {
         let layer = rows[index];
         let (name, width) = name(index);
-        let below = entries.get(&layer.module).map(|entries| formulas(answer, entries)).unwrap_or_default();
-        lines.push(Line { name, width, cells: cells(layer, units, answer, &params, &total), below });
+        let below = entries
+            .get(&layer.module)
+            .map(|entries| formulas(answer, entries))
+            .unwrap_or_default();
+        lines.push(Line {
+            name,
+            width,
+            cells: cells(layer, units, answer, &params, &total),
+            below,
+        });
     }
     let header = header(answer);
     let name_width = lines.iter().map(|line| line.width).max().unwrap_or(0);
@@ -103,19 +122,29 @@ fn lines_to_text(answer: &Answer, rows: &[&Layer], name: impl Fn(usize) -> (Stri
         }
     }
     // A column that says nothing is left out.
-    let shown: Vec<usize> = (0..5).filter(|column| lines.iter().any(|line| !line.cells[*column].is_empty())).collect();
+    let shown: Vec<usize> = (0..5)
+        .filter(|column| lines.iter().any(|line| !line.cells[*column].is_empty()))
+        .collect();
 
     let mut out = String::new();
     let _ = write!(out, "{}", " ".repeat(name_width));
     for &column in &shown {
-        let _ = write!(out, "  {}", styled(DIM, &pad(&header[column], widths[column], column > 0)));
+        let _ = write!(
+            out,
+            "  {}",
+            styled(DIM, &pad(&header[column], widths[column], column > 0))
+        );
     }
     out.push('\n');
     for line in &lines {
         let _ = write!(out, "{}{}", line.name, " ".repeat(name_width - line.width));
         for &column in &shown {
             let cell = pad(&line.cells[column], widths[column], column > 0);
-            let cell = if column == 1 || column == 3 { styled(NUMBER, &cell) } else { styled(DIM, &cell) };
+            let cell = if column == 1 || column == 3 {
+                styled(NUMBER, &cell)
+            } else {
+                styled(DIM, &cell)
+            };
             let _ = write!(out, "  {cell}");
         }
         trim_end(&mut out);
@@ -136,7 +165,11 @@ fn trim_end(out: &mut String) {
 
 fn pad(text: &str, width: usize, right: bool) -> String {
     let fill = " ".repeat(width.saturating_sub(text.chars().count()));
-    if right { format!("{fill}{text}") } else { format!("{text}{fill}") }
+    if right {
+        format!("{fill}{text}")
+    } else {
+        format!("{text}{fill}")
+    }
 }
 
 fn header(answer: &Answer) -> [String; 5] {
@@ -144,17 +177,43 @@ fn header(answer: &Answer) -> [String; 5] {
         modelcost_core::convention::Unit::Mac => "MACs",
         modelcost_core::convention::Unit::Flop => "FLOPs",
     };
-    ["output".into(), "params".into(), "%".into(), unit.into(), "%".into()]
+    [
+        "output".into(),
+        "params".into(),
+        "%".into(),
+        unit.into(),
+        "%".into(),
+    ]
 }
 
 fn cells(layer: &Layer, units: Units, answer: &Answer, params: &Dim, total: &Dim) -> [String; 5] {
     let output = layer.output_shape.as_deref().map(shape).unwrap_or_default();
     let nonzero = |value: &Option<Dim>| value.clone().filter(|value| *value != Dim::ZERO);
     let (own_params, count) = (nonzero(&layer.params), nonzero(&layer.count));
-    let text = |value: &Option<Dim>| value.as_ref().map(|value| scaled(value, units)).unwrap_or_default();
-    let share_of = |value: &Option<Dim>, whole: &Dim| value.as_ref().and_then(|v| share(v, whole)).unwrap_or_default();
-    let count_share = if answer.count().is_some() { share_of(&count, total) } else { String::new() };
-    [output, text(&own_params), share_of(&own_params, params), text(&count), count_share]
+    let text = |value: &Option<Dim>| {
+        value
+            .as_ref()
+            .map(|value| scaled(value, units))
+            .unwrap_or_default()
+    };
+    let share_of = |value: &Option<Dim>, whole: &Dim| {
+        value
+            .as_ref()
+            .and_then(|v| share(v, whole))
+            .unwrap_or_default()
+    };
+    let count_share = if answer.count().is_some() {
+        share_of(&count, total)
+    } else {
+        String::new()
+    };
+    [
+        output,
+        text(&own_params),
+        share_of(&own_params, params),
+        text(&count),
+        count_share,
+    ]
 }
 
 fn formulas(answer: &Answer, entries: &[&Entry]) -> Vec<String> {
@@ -172,7 +231,10 @@ fn formulas(answer: &Answer, entries: &[&Entry]) -> Vec<String> {
         if let Some(values) = answer.convention.with_values(&answer.model.trace, entry) {
             let _ = write!(line, " = {values}");
         }
-        if let Some(source) = rule.map(|rule| &rule.source).filter(|source| !source.is_empty()) {
+        if let Some(source) = rule
+            .map(|rule| &rule.source)
+            .filter(|source| !source.is_empty())
+        {
             let _ = write!(line, "   [{source}]");
         }
         if !out.contains(&line) {
@@ -200,7 +262,11 @@ fn totals(answer: &Answer) -> String {
     if let Some(count) = answer.count() {
         let whole = grouped(count);
         let scaled = with_unit(count, answer.output.units, answer.unit());
-        let text = if count.is_const() && answer.output.units != Units::Raw { format!("{whole}  ({scaled})") } else { scaled };
+        let text = if count.is_const() && answer.output.units != Units::Raw {
+            format!("{whole}  ({scaled})")
+        } else {
+            scaled
+        };
         let name = match answer.unit() {
             modelcost_core::convention::Unit::Mac => "MACs",
             modelcost_core::convention::Unit::Flop => "FLOPs",

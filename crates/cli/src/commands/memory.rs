@@ -1,0 +1,174 @@
+//! Bytes, and the roofline of a chip.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use modelcost_analysis::memory::{Memory, memory};
+use modelcost_analysis::roofline::{Bound, Chip, Roofline, chips, parse_chips, roofline};
+use serde::Serialize;
+
+use super::explain::count;
+use super::{convention, open};
+use crate::args::{MemoryArgs, TextFormat};
+use crate::errors::Failed;
+use crate::render::json_text;
+
+const BOLD: Style = Style::new().bold();
+const FAINT: Style = AnsiColor::BrightBlack.on_default();
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    model: String,
+    bytes: &'a Memory,
+    inference: u128,
+    training_sgd: u128,
+    training_adam: u128,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roofline: Option<&'a Roofline>,
+}
+
+pub fn run(args: &MemoryArgs) -> Result<String, Failed> {
+    let model = open(&args.model, &args.read.options().map_err(Failed::input)?)?;
+    let fail =
+        |error: &dyn std::fmt::Display| Failed::input(format!("{}: {error}", args.model.display()));
+    let bytes = memory(&model.trace).map_err(|error| fail(&error))?;
+    let roof = match &args.chip {
+        None => None,
+        Some(name) => {
+            let chip = find_chip(name, args)?;
+            let report = count(&model, convention(&args.convention)?)?;
+            Some(
+                roofline(&model.trace, &report, &chip, &args.dtype)
+                    .map_err(|error| fail(&error))?,
+            )
+        }
+    };
+    if args.format == TextFormat::Json {
+        return Ok(json_text(&Document {
+            schema: "modelcost-memory/1",
+            model: args.model.display().to_string(),
+            inference: bytes.inference(),
+            training_sgd: bytes.training_sgd(),
+            training_adam: bytes.training_adam(),
+            bytes: &bytes,
+            roofline: roof.as_ref(),
+        }));
+    }
+    let mut out = text(&bytes);
+    if let Some(roof) = &roof {
+        out += &roofline_text(roof);
+    }
+    Ok(out)
+}
+
+fn find_chip(name: &str, args: &MemoryArgs) -> Result<Chip, Failed> {
+    let mut all = chips();
+    if let Some(path) = &args.chips {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
+        all.extend(
+            parse_chips(&text)
+                .map_err(|error| Failed::input(format!("{}: {error}", path.display())))?,
+        );
+    }
+    let wanted = name.to_lowercase();
+    let found = all
+        .iter()
+        .rev()
+        .find(|chip| chip.name.to_lowercase() == wanted);
+    let names = || {
+        all.iter()
+            .map(|chip| chip.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    found
+        .cloned()
+        .ok_or_else(|| Failed::input(format!("there is no chip '{name}'; there are {}", names())))
+}
+
+/// `244403360` as `244.40 MB` (10^6).
+fn megabytes(bytes: u128) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.2} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+fn text(bytes: &Memory) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: u128, note: &str| {
+        let _ = writeln!(
+            out,
+            "{name:<34} {BOLD}{:>12}{BOLD:#}  {FAINT}{note}{FAINT:#}",
+            megabytes(value)
+        );
+    };
+    line("Parameters", bytes.parameters, "");
+    line("Buffers", bytes.buffers, "");
+    line("Inputs", bytes.inputs, "");
+    line(
+        "Activations, most alive at once",
+        bytes.peak_activations,
+        "inputs included, in the order of the program",
+    );
+    line(
+        "Activations, all",
+        bytes.all_activations,
+        "kept for the backward pass",
+    );
+    line("Gradients", bytes.gradients, "of trainable parameters");
+    line("Optimizer state, SGD with momentum", bytes.sgd_momentum, "");
+    line("Optimizer state, Adam", bytes.adam, "");
+    line(
+        "Inference",
+        bytes.inference(),
+        "parameters, buffers and the peak",
+    );
+    line(
+        "Training with SGD",
+        bytes.training_sgd(),
+        "parameters, buffers, activations, gradients, momentum",
+    );
+    line("Training with Adam", bytes.training_adam(), "");
+    out
+}
+
+fn roofline_text(roof: &Roofline) -> String {
+    let mut out = format!(
+        "\n{BOLD}{}{BOLD:#} in {}: the least time its published rates allow, {BOLD}{:.3} ms{BOLD:#}\n\
+         compute bounds a layer of more than {:.1} FLOPs a byte\n\n",
+        roof.chip,
+        roof.dtype,
+        roof.seconds * 1e3,
+        roof.ridge
+    );
+    let width = roof
+        .layers
+        .iter()
+        .map(|layer| layer.path.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(7);
+    for layer in &roof.layers {
+        let bound = match layer.bound {
+            Bound::Compute => "compute",
+            Bound::Memory => "memory",
+        };
+        let path = if layer.path.is_empty() {
+            "(model)"
+        } else {
+            &layer.path
+        };
+        let _ = writeln!(
+            out,
+            "{path:width$}  {:>10.2} FLOPs/B  {bound:7}  {:>9.2} µs",
+            layer.intensity,
+            layer.seconds * 1e6
+        );
+    }
+    out
+}

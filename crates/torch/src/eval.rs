@@ -1,0 +1,282 @@
+//! The lines of Python in the tables, run on shapes.
+
+use modelcost_core::SmolStr;
+use modelcost_core::dim::Dim;
+use modelcost_core::expr::{BinaryOp, CompareOp, Expr, ExprKind, UnaryOp};
+use modelcost_core::trace::ModuleId;
+use modelcost_core::value::Value;
+
+use crate::bound::{Bound, number, truth};
+use crate::error::{Result, TorchError};
+use crate::signature::Arguments;
+use crate::tracer::{Member, Tracer};
+
+/// The names that a line sees.
+pub(crate) struct Scope<'a> {
+    module: Option<ModuleId>,
+    arguments: &'a Bound,
+    in_place: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// The body of a module's `forward`.
+    pub(crate) fn of_module(module: ModuleId, arguments: &'a Bound) -> Scope<'a> {
+        Scope {
+            module: Some(module),
+            arguments,
+            in_place: false,
+        }
+    }
+
+    /// The body of a function; in the in-place form `aten.x` means `aten.x_`.
+    pub(crate) fn of_function(arguments: &'a Bound, in_place: bool) -> Scope<'a> {
+        Scope {
+            module: None,
+            arguments,
+            in_place,
+        }
+    }
+}
+
+impl Tracer {
+    /// The value of an expression of a table.
+    pub(crate) fn eval(&mut self, scope: &Scope<'_>, expr: &Expr) -> Result<Value> {
+        Ok(match &expr.kind {
+            ExprKind::None => Value::None,
+            ExprKind::Bool(value) => Value::Bool(*value),
+            ExprKind::Int(value) => Value::Int(Dim::Const(*value)),
+            ExprKind::Float(value) => Value::Float(*value),
+            ExprKind::Str(text) => Value::Str(text.clone()),
+            ExprKind::Name(name) => scope.arguments.value(name).clone(),
+            ExprKind::Tuple(items) => Value::Tuple(self.eval_all(scope, items)?),
+            ExprKind::List(items) => Value::List(self.eval_all(scope, items)?),
+            ExprKind::Attribute(base, name) => match (&base.kind, scope.module) {
+                (ExprKind::Name(owner), Some(module)) if owner == "self" => {
+                    self.get(module, &name.name)
+                }
+                _ => match expr.dotted_name().and_then(|name| dtype(&name)) {
+                    Some(dtype) => dtype,
+                    None => return Err(unreadable(expr)),
+                },
+            },
+            ExprKind::Unary(op, operand) => {
+                let value = self.eval(scope, operand)?;
+                self.unary(*op, value)?
+            }
+            ExprKind::Binary(op, left, right) => {
+                let (left, right) = (self.eval(scope, left)?, self.eval(scope, right)?);
+                self.binary(*op, left, right)?
+            }
+            ExprKind::Compare(first, rest) => {
+                let mut left = self.eval(scope, first)?;
+                let mut holds = true;
+                for (op, right) in rest {
+                    let right = self.eval(scope, right)?;
+                    holds &= compare(*op, &left, &right)?;
+                    left = right;
+                }
+                Value::Bool(holds)
+            }
+            ExprKind::And(left, right) => {
+                let value = self.eval(scope, left)?;
+                match truth(&value) {
+                    Some(true) => self.eval(scope, right)?,
+                    _ => value,
+                }
+            }
+            ExprKind::Or(left, right) => {
+                let value = self.eval(scope, left)?;
+                match truth(&value) {
+                    Some(false) => self.eval(scope, right)?,
+                    _ => value,
+                }
+            }
+            ExprKind::IfElse {
+                test,
+                then,
+                otherwise,
+            } => {
+                let test = self.eval(scope, test)?;
+                let branch = if truth(&test).unwrap_or(true) {
+                    then
+                } else {
+                    otherwise
+                };
+                self.eval(scope, branch)?
+            }
+            ExprKind::Subscript(base, indices) => {
+                let base = self.eval(scope, base)?;
+                let [index] = self
+                    .eval_all(scope, indices)?
+                    .try_into()
+                    .unwrap_or([Value::None]);
+                let index = index.int().and_then(|index| index.as_i64());
+                match (base.items(), index) {
+                    (Some(items), Some(index)) => {
+                        let at = if index < 0 {
+                            index + items.len() as i64
+                        } else {
+                            index
+                        };
+                        let item = usize::try_from(at).ok().and_then(|at| items.get(at));
+                        item.cloned().ok_or_else(|| unreadable(expr))?
+                    }
+                    _ => return Err(unreadable(expr)),
+                }
+            }
+            ExprKind::Call(callee, arguments) => self.eval_call(scope, callee, arguments)?,
+            ExprKind::Slice(..) | ExprKind::Ellipsis | ExprKind::Error => {
+                return Err(unreadable(expr));
+            }
+        })
+    }
+
+    fn eval_all(&mut self, scope: &Scope<'_>, exprs: &[Expr]) -> Result<Vec<Value>> {
+        exprs.iter().map(|expr| self.eval(scope, expr)).collect()
+    }
+
+    fn eval_call(
+        &mut self,
+        scope: &Scope<'_>,
+        callee: &Expr,
+        arguments: &[modelcost_core::expr::Argument],
+    ) -> Result<Value> {
+        let mut args = Arguments::new();
+        let method = match &callee.kind {
+            ExprKind::Attribute(base, name) => match &base.kind {
+                ExprKind::Name(owner) if is_namespace(owner) => None,
+                ExprKind::Name(owner) if owner == "self" => None,
+                ExprKind::Attribute(..) if is_namespace(&root(base)) => None,
+                _ => {
+                    args.positional.push(self.eval(scope, base)?);
+                    Some(name.name.clone())
+                }
+            },
+            _ => None,
+        };
+        for argument in arguments {
+            let value = self.eval(scope, &argument.value)?;
+            match &argument.name {
+                Some(name) => args.keyword.push((name.name.clone(), value)),
+                None if argument.starred => {
+                    args.positional
+                        .extend(value.items().unwrap_or_default().iter().cloned());
+                }
+                None => args.positional.push(value),
+            }
+        }
+        if let Some(method) = method {
+            return self.call_function(&format!("torch.Tensor.{method}"), &args, None);
+        }
+        let name = callee.dotted_name().ok_or_else(|| unreadable(callee))?;
+        if let (Some(child), Some(module)) = (name.strip_prefix("self."), scope.module) {
+            return match self.member(module, child) {
+                Some(Member::Module(child)) => self.call_module(child, &args, None),
+                _ => Err(unreadable(callee)),
+            };
+        }
+        if is_operator(&name) {
+            return match scope.in_place {
+                true => self.call_operator(&format!("{name}_"), &args),
+                false => self.call_operator(&name, &args),
+            };
+        }
+        self.call_function(&name, &args, None)
+    }
+
+    fn unary(&mut self, op: UnaryOp, value: Value) -> Result<Value> {
+        Ok(match (op, value) {
+            (UnaryOp::Not, value) => Value::Bool(!truth(&value).unwrap_or(true)),
+            (UnaryOp::Neg, Value::Float(number)) => Value::Float(-number),
+            (UnaryOp::Neg, Value::Tensor(id)) => {
+                self.call_function("operator.neg", &Arguments::of([id.into()]), None)?
+            }
+            (UnaryOp::Neg, value) => match value.int() {
+                Some(dim) => Value::Int(-dim),
+                None => return Err(TorchError::new("only numbers and tensors have a sign")),
+            },
+            (_, value) => value,
+        })
+    }
+
+    fn binary(&mut self, op: BinaryOp, left: Value, right: Value) -> Result<Value> {
+        if left.tensor().is_some() || right.tensor().is_some() {
+            let name = match op {
+                BinaryOp::Add => "operator.add",
+                BinaryOp::Sub => "operator.sub",
+                BinaryOp::Mul => "operator.mul",
+                BinaryOp::MatMul => "operator.matmul",
+                BinaryOp::Div => "operator.truediv",
+                BinaryOp::FloorDiv => "operator.floordiv",
+                BinaryOp::Mod => "operator.mod",
+                BinaryOp::Pow => "operator.pow",
+                BinaryOp::BitAnd => "operator.and_",
+                BinaryOp::BitOr => "operator.or_",
+            };
+            return self.call_function(name, &Arguments::of([left, right]), None);
+        }
+        if let (Some(a), Some(b)) = (left.int(), right.int()) {
+            return match op {
+                BinaryOp::Add => Ok(Value::Int(a + b)),
+                BinaryOp::Sub => Ok(Value::Int(a - b)),
+                BinaryOp::Mul => Ok(Value::Int(a * b)),
+                BinaryOp::FloorDiv => Ok(Value::Int(a.floor_div(&b))),
+                BinaryOp::Mod => Ok(Value::Int(a.modulo(&b))),
+                _ => Err(TorchError::new(format!("'{}' of integers", op.symbol()))),
+            };
+        }
+        match (op, number(&left), number(&right)) {
+            (BinaryOp::Mul, Some(a), Some(b)) => Ok(Value::Float(a * b)),
+            (BinaryOp::Div, Some(a), Some(b)) => Ok(Value::Float(a / b)),
+            _ => Err(TorchError::new(format!(
+                "'{}' of these values",
+                op.symbol()
+            ))),
+        }
+    }
+}
+
+fn compare(op: CompareOp, left: &Value, right: &Value) -> Result<bool> {
+    let order = || {
+        let (a, b) = (number(left), number(right));
+        a.zip(b).and_then(|(a, b)| a.partial_cmp(&b))
+    };
+    Ok(match op {
+        CompareOp::Eq | CompareOp::Is => left == right,
+        CompareOp::Ne | CompareOp::IsNot => left != right,
+        CompareOp::Lt => order().is_some_and(|order| order.is_lt()),
+        CompareOp::Le => order().is_some_and(|order| order.is_le()),
+        CompareOp::Gt => order().is_some_and(|order| order.is_gt()),
+        CompareOp::Ge => order().is_some_and(|order| order.is_ge()),
+        CompareOp::In => right.items().is_some_and(|items| items.contains(left)),
+        CompareOp::NotIn => !right.items().is_some_and(|items| items.contains(left)),
+    })
+}
+
+fn dtype(name: &str) -> Option<Value> {
+    Some(Value::DType(name.strip_prefix("torch.")?.parse().ok()?))
+}
+
+fn is_namespace(name: &str) -> bool {
+    matches!(
+        name,
+        "F" | "torch" | "aten" | "operator" | "torchvision" | "einops"
+    )
+}
+
+fn is_operator(name: &str) -> bool {
+    name.starts_with("aten.") || name == "torchvision.deform_conv2d"
+}
+
+fn root(expr: &Expr) -> SmolStr {
+    match &expr.kind {
+        ExprKind::Name(name) => name.clone(),
+        ExprKind::Attribute(base, _) => root(base),
+        _ => SmolStr::default(),
+    }
+}
+
+/// The tables are this crate's own; a test calls every row.
+fn unreadable(expr: &Expr) -> TorchError {
+    TorchError::new(format!("cannot follow this expression: {:?}", expr.kind))
+}

@@ -1,0 +1,459 @@
+//! The functions that layers with weights, pools and norms call.
+
+use modelcost_core::dim::Dim;
+use modelcost_core::value::Value;
+
+use super::{Entry, F, METHOD, TORCH};
+use crate::bound::Bound;
+use crate::error::Result;
+use crate::signature::Arguments;
+use crate::tracer::Tracer;
+
+macro_rules! conv {
+    ($name:literal, $doc:literal) => {
+        Entry::line(
+            F.and(TORCH),
+            concat!(
+                $name,
+                "(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)"
+            ),
+            concat!(
+                "aten.",
+                $name,
+                "(input, weight, bias, stride, padding, dilation, groups)"
+            ),
+            $doc,
+        )
+    };
+}
+
+macro_rules! conv_transpose {
+    ($name:literal, $doc:literal) => {
+        Entry::line(
+            F.and(TORCH),
+            concat!(
+                $name,
+                "(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, \
+                 dilation=1)"
+            ),
+            concat!(
+                "aten.",
+                $name,
+                "(input, weight, bias, stride, padding, output_padding, groups, dilation)"
+            ),
+            $doc,
+        )
+    };
+}
+
+macro_rules! max_pool {
+    ($name:literal, $doc:literal) => {
+        Entry::line(
+            F,
+            concat!(
+                $name,
+                "(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, \
+                 return_indices=False)"
+            ),
+            concat!(
+                "aten.",
+                $name,
+                "_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode) \
+                 if return_indices else aten.",
+                $name,
+                "(input, kernel_size, stride, padding, dilation, ceil_mode)"
+            ),
+            $doc,
+        )
+    };
+}
+
+macro_rules! adaptive_max_pool {
+    ($name:literal, $doc:literal) => {
+        Entry::line(
+            F,
+            concat!($name, "(input, output_size, return_indices=False)"),
+            concat!(
+                "aten.",
+                $name,
+                "(input, output_size) if return_indices else aten.",
+                $name,
+                "(input, output_size)[0]"
+            ),
+            $doc,
+        )
+    };
+}
+
+pub(super) static FUNCTIONS: [Entry; 37] = [
+    Entry::line(
+        F,
+        "linear(input, weight, bias=None)",
+        "aten.linear(input, weight, bias)",
+        "Affine map of the last dimension: x Wᵀ + b.",
+    ),
+    Entry::line(
+        F,
+        "bilinear(input1, input2, weight, bias=None)",
+        "aten.bilinear(input1, input2, weight, bias)",
+        "Bilinear form of two inputs.",
+    ),
+    conv!("conv1d", "Convolution over a sequence."),
+    conv!("conv2d", "Convolution over an image."),
+    conv!("conv3d", "Convolution over a volume."),
+    conv_transpose!(
+        "conv_transpose1d",
+        "Transposed convolution over a sequence."
+    ),
+    conv_transpose!("conv_transpose2d", "Transposed convolution over an image."),
+    conv_transpose!("conv_transpose3d", "Transposed convolution over a volume."),
+    Entry::line(
+        F,
+        "embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, \
+         scale_grad_by_freq=False, sparse=False)",
+        "aten.embedding(weight, input, -1 if padding_idx is None else padding_idx, \
+         scale_grad_by_freq, sparse)",
+        "Looks up the rows of a matrix.",
+    ),
+    Entry::code(
+        F,
+        "embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, \
+         scale_grad_by_freq=False, mode='mean', sparse=False, per_sample_weights=None, \
+         include_last_offset=False, padding_idx=None)",
+        embedding_bag,
+        "Looks up rows and sums or averages them by bag.",
+    ),
+    max_pool!(
+        "max_pool1d",
+        "The largest value of each window of a sequence."
+    ),
+    max_pool!(
+        "max_pool2d",
+        "The largest value of each window of an image."
+    ),
+    max_pool!(
+        "max_pool3d",
+        "The largest value of each window of a volume."
+    ),
+    Entry::line(
+        F.and(TORCH),
+        "avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, \
+         count_include_pad=True)",
+        "aten.avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)",
+        "The mean of each window of a sequence.",
+    ),
+    Entry::line(
+        F,
+        "avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, \
+         count_include_pad=True, divisor_override=None)",
+        "aten.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, \
+         divisor_override)",
+        "The mean of each window of an image.",
+    ),
+    Entry::line(
+        F,
+        "avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, \
+         count_include_pad=True, divisor_override=None)",
+        "aten.avg_pool3d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, \
+         divisor_override)",
+        "The mean of each window of a volume.",
+    ),
+    Entry::line(
+        F.and(TORCH),
+        "adaptive_avg_pool1d(input, output_size)",
+        "aten.adaptive_avg_pool1d(input, output_size)",
+        "Means over a sequence, as many as asked for.",
+    ),
+    Entry::code(
+        F,
+        "adaptive_avg_pool2d(input, output_size)",
+        |t, args| adaptive_avg_pool(t, args, 2),
+        "Means over an image, as many as asked for.",
+    ),
+    Entry::code(
+        F,
+        "adaptive_avg_pool3d(input, output_size)",
+        |t, args| adaptive_avg_pool(t, args, 3),
+        "Means over a volume, as many as asked for.",
+    ),
+    adaptive_max_pool!(
+        "adaptive_max_pool1d",
+        "Largest values over a sequence, as many as asked for."
+    ),
+    adaptive_max_pool!(
+        "adaptive_max_pool2d",
+        "Largest values over an image, as many as asked for."
+    ),
+    adaptive_max_pool!(
+        "adaptive_max_pool3d",
+        "Largest values over a volume, as many as asked for."
+    ),
+    Entry::line(
+        F,
+        "fractional_max_pool2d(input, kernel_size, output_size=None, output_ratio=None, \
+         return_indices=False, _random_samples=None)",
+        "aten.fractional_max_pool2d(input, kernel_size, output_size, _random_samples)[0]",
+        "Max pooling to a given size by windows at random places.",
+    ),
+    Entry::line(
+        F,
+        "fractional_max_pool3d(input, kernel_size, output_size=None, output_ratio=None, \
+         return_indices=False, _random_samples=None)",
+        "aten.fractional_max_pool3d(input, kernel_size, output_size, _random_samples)[0]",
+        "Max pooling to a given size by windows at random places.",
+    ),
+    Entry::line(
+        F,
+        "batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, \
+         momentum=0.1, eps=1e-05)",
+        "aten.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, \
+         True)",
+        "Normalises each channel over the batch.",
+    ),
+    Entry::line(
+        F,
+        "instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, \
+         use_input_stats=True, momentum=0.1, eps=1e-05)",
+        "aten.instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, \
+         momentum, eps, True)",
+        "Normalises each channel of each input by itself.",
+    ),
+    Entry::line(
+        F,
+        "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05)",
+        "aten.layer_norm(input, normalized_shape, weight, bias, eps, True)",
+        "Normalises over the last dimensions.",
+    ),
+    Entry::line(
+        F,
+        "rms_norm(input, normalized_shape, weight=None, eps=None)",
+        "aten.rms_norm(input, normalized_shape, weight, eps)",
+        "Divides by the root mean square over the last dimensions.",
+    ),
+    Entry::line(
+        F,
+        "group_norm(input, num_groups, weight=None, bias=None, eps=1e-05)",
+        "aten.group_norm(input, num_groups, weight, bias, eps, True)",
+        "Normalises groups of channels of each input by themselves.",
+    ),
+    Entry::code(
+        F,
+        "local_response_norm(input, size, alpha=0.0001, beta=0.75, k=1.0)",
+        local_response_norm,
+        "Divides each channel by the energy of the channels near it.",
+    ),
+    Entry::code(
+        F,
+        "lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False)",
+        |t, args| lp_pool(t, args, 1),
+        "The p-norm of each window of a sequence.",
+    ),
+    Entry::code(
+        F,
+        "lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False)",
+        |t, args| lp_pool(t, args, 2),
+        "The p-norm of each window of an image.",
+    ),
+    Entry::code(
+        F,
+        "lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False)",
+        |t, args| lp_pool(t, args, 3),
+        "The p-norm of each window of a volume.",
+    ),
+    Entry::line(
+        F,
+        "scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, \
+         is_causal=False, scale=None, enable_gqa=False)",
+        "aten.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, \
+         scale=scale, enable_gqa=enable_gqa)",
+        "softmax(Q Kᵀ / √d) V.",
+    ),
+    Entry::line(
+        F,
+        "unfold(input, kernel_size, dilation=1, padding=0, stride=1)",
+        "aten.im2col(input, kernel_size, dilation, padding, stride)",
+        "The windows of an image as columns.",
+    ),
+    Entry::line(
+        F,
+        "fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1)",
+        "aten.col2im(input, output_size, kernel_size, dilation, padding, stride)",
+        "Adds columns back to the windows of an image.",
+    ),
+    Entry::line(
+        METHOD,
+        "unfold(input, dimension, size, step)",
+        "aten.unfold(input, dimension, size, step)",
+        "The windows of one dimension as a new, last one.",
+    ),
+];
+
+/// `None` in the output size keeps the input's, which is filled in before the operator is called.
+fn adaptive_avg_pool(t: &mut Tracer, args: &Bound, n: usize) -> Result<Value> {
+    let shape = t.shape(args.tensor("input")?);
+    let wanted = args.value("output_size");
+    let items = match wanted.items() {
+        Some([one]) => vec![one.clone(); n],
+        Some(items) => items.to_vec(),
+        None => vec![wanted.clone(); n],
+    };
+    let last = shape.len().saturating_sub(items.len());
+    let sizes = items
+        .into_iter()
+        .zip(&shape[last..])
+        .map(|(item, size)| {
+            if item.is_none() {
+                Value::Int(size.clone())
+            } else {
+                item
+            }
+        })
+        .collect();
+    let arguments = Arguments::of([args.value("input").clone(), Value::List(sizes)]);
+    t.call_operator(&format!("aten.adaptive_avg_pool{n}d"), &arguments)
+}
+
+fn embedding_bag(t: &mut Tracer, args: &Bound) -> Result<Value> {
+    let mut input = args.value("input").clone();
+    let mut offsets = args.value("offsets").clone();
+    let shape = t.shape(args.tensor("input")?);
+    let mut weights = args.value("per_sample_weights").clone();
+    let mut last = args.value("include_last_offset").clone();
+    match (shape.as_slice(), offsets.is_none()) {
+        ([_, _], true) => {
+            let arange = Arguments::of([
+                0.into(),
+                Value::Int(Dim::product(&shape)),
+                Value::Int(shape[1].clone()),
+            ]);
+            let arange = arange.named("dtype", t.dtype(args.tensor("input")?));
+            offsets = t.call_function("torch.arange", &arange, None)?;
+            last = Value::Bool(false);
+            let flat = |tensor: Value| Arguments::of([tensor, (-1).into()]);
+            input = t.call_function("torch.Tensor.reshape", &flat(input), None)?;
+            if !weights.is_none() {
+                weights = t.call_function("torch.Tensor.reshape", &flat(weights), None)?;
+            }
+        }
+        ([_], false) => {}
+        ([_, _], false) => {
+            return Err(args.error(
+                "offsets",
+                "embedding_bag: an input of 2 dimensions takes no offsets",
+            ));
+        }
+        ([_], true) => {
+            return Err(args.error(
+                "input",
+                "embedding_bag: an input of 1 dimension needs offsets",
+            ));
+        }
+        _ => {
+            return Err(args.error(
+                "input",
+                "embedding_bag expects an input of 1 or 2 dimensions",
+            ));
+        }
+    }
+    let mode: i32 = match args.str("mode")? {
+        "sum" => 0,
+        "max" => 2,
+        _ => 1,
+    };
+    let arguments = Arguments::of([
+        args.value("weight").clone(),
+        input,
+        offsets,
+        args.value("scale_grad_by_freq").clone(),
+        mode.into(),
+        args.value("sparse").clone(),
+        weights,
+        last,
+        args.value("padding_idx").clone(),
+    ]);
+    let output = t.call_operator("aten.embedding_bag", &arguments)?;
+    Ok(output
+        .items()
+        .and_then(|items| items.first())
+        .cloned()
+        .unwrap_or_default())
+}
+
+fn method(t: &mut Tracer, name: &str, arguments: impl IntoIterator<Item = Value>) -> Result<Value> {
+    t.call_function(
+        &format!("torch.Tensor.{name}"),
+        &Arguments::of(arguments),
+        None,
+    )
+}
+
+fn local_response_norm(t: &mut Tracer, args: &Bound) -> Result<Value> {
+    let input = args.value("input").clone();
+    let shape = t.shape(args.tensor("input")?);
+    if shape.len() < 3 {
+        return Err(args.error("input", "local_response_norm expects at least 3 dimensions"));
+    }
+    let size = args.positive("size")?;
+    let two = Dim::Const(2);
+    let (before, after) = (size.floor_div(&two), (&size - &Dim::ONE).floor_div(&two));
+    let ints = |items: Vec<Dim>| Value::Tuple(items.into_iter().map(Value::Int).collect());
+    let mut div = method(t, "mul", [input.clone(), input.clone()])?;
+    if shape.len() == 3 {
+        div = method(t, "unsqueeze", [div, 1.into()])?;
+        let around = ints(vec![Dim::ZERO, Dim::ZERO, before, after]);
+        div = t.call_function("F.pad", &Arguments::of([div, around]), None)?;
+        let pool = Arguments::of([div, ints(vec![size, Dim::ONE])]).named("stride", 1);
+        div = t.call_function("F.avg_pool2d", &pool, None)?;
+        div = method(t, "squeeze", [div, 1.into()])?;
+    } else {
+        let five = [0, 9, 1, 2].map(|i| match i {
+            9 => Value::from(1),
+            i => Value::Int(shape[i].clone()),
+        });
+        let view = [div].into_iter().chain(five).chain([(-1).into()]);
+        div = method(t, "view", view)?;
+        let around = ints(vec![
+            Dim::ZERO,
+            Dim::ZERO,
+            Dim::ZERO,
+            Dim::ZERO,
+            before,
+            after,
+        ]);
+        div = t.call_function("F.pad", &Arguments::of([div, around]), None)?;
+        let pool = Arguments::of([div, ints(vec![size, Dim::ONE, Dim::ONE])]).named("stride", 1);
+        div = t.call_function("F.avg_pool3d", &pool, None)?;
+        div = method(t, "squeeze", [div, 1.into()])?;
+        div = method(t, "view", [div, ints(shape)])?;
+    }
+    div = method(t, "mul", [div, args.value("alpha").clone()])?;
+    div = method(t, "add", [div, args.value("k").clone()])?;
+    div = method(t, "pow", [div, args.value("beta").clone()])?;
+    t.call_function("operator.truediv", &Arguments::of([input, div]), None)
+}
+
+/// As torch computes it: powers, means, and the root of the sums.
+fn lp_pool(t: &mut Tracer, args: &Bound, n: usize) -> Result<Value> {
+    let kernel = args.per_dimension("kernel_size", n)?;
+    let norm = args.value("norm_type").clone();
+    let power = method(t, "pow", [args.value("input").clone(), norm])?;
+    let pool = Arguments::of([
+        power,
+        args.value("kernel_size").clone(),
+        args.value("stride").clone(),
+        0.into(),
+        args.value("ceil_mode").clone(),
+    ]);
+    let mean = t.call_function(&format!("F.avg_pool{n}d"), &pool, None)?;
+    let sign = t.call_function("torch.sign", &Arguments::of([mean.clone()]), None)?;
+    let abs = t.call_function("torch.abs", &Arguments::of([mean]), None)?;
+    let relu = t.call_function("F.relu", &Arguments::of([abs]), None)?;
+    let product = t.call_function("operator.mul", &Arguments::of([sign, relu]), None)?;
+    let count = Value::Int(Dim::product(&kernel));
+    let sum = match n {
+        1 => t.call_function("operator.mul", &Arguments::of([product, count]), None)?,
+        _ => t.call_function("operator.mul", &Arguments::of([product, count]), None)?,
+    };
+    let norm = args.float("norm_type")?;
+    method(t, "pow", [sum, Value::Float(1.0 / norm)])
+}

@@ -1,0 +1,325 @@
+//! The functions people write between layers: `F.…`, `torch.…`, tensor methods and operators.
+
+mod activation;
+mod arithmetic;
+mod layer;
+mod reshape;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use modelcost_core::SmolStr;
+use modelcost_core::convention::closest;
+use modelcost_core::expr::{Expr, parse};
+use modelcost_core::value::Value;
+
+use crate::bound::Bound;
+use crate::error::{Result, TorchError};
+use crate::signature::{Lazy, Signature};
+use crate::tracer::Tracer;
+
+/// Where a function is published; a row may be in several places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places(u16);
+
+/// `torch.nn.functional.…`
+pub(crate) const F: Places = Places(1);
+/// `torch.…`
+pub(crate) const TORCH: Places = Places(2);
+/// `torch.Tensor.…`
+pub(crate) const METHOD: Places = Places(4);
+/// `torch.Tensor.…_`, which writes into its tensor.
+pub(crate) const METHOD_: Places = Places(8);
+/// `operator.…`, what `x + y` calls.
+pub(crate) const OPERATOR: Places = Places(16);
+/// `torchvision.ops.…`
+pub(crate) const VISION: Places = Places(32);
+/// `torch._VF.…`, what recurrent layers call.
+pub(crate) const VF: Places = Places(64);
+/// `torch.…` and `torch.Tensor.…`
+pub(crate) const BOTH: Places = Places(2 | 4);
+/// `torch.…`, `torch.Tensor.…` and `torch.Tensor.…_`
+pub(crate) const ALL: Places = Places(2 | 4 | 8);
+
+const PREFIXES: [(Places, &str); 6] = [
+    (F, "torch.nn.functional."),
+    (METHOD, "torch.Tensor."),
+    (VF, "torch._VF."),
+    (OPERATOR, "operator."),
+    (VISION, "torchvision.ops."),
+    (TORCH, "torch."),
+];
+
+/// Shorter ways to write the prefixes.
+const ALIASES: [(&str, &str); 5] = [
+    ("F.", "torch.nn.functional."),
+    ("nn.functional.", "torch.nn.functional."),
+    ("Tensor.", "torch.Tensor."),
+    ("ops.", "torchvision.ops."),
+    ("_VF.", "torch._VF."),
+];
+
+impl Places {
+    const fn and(self, other: Places) -> Places {
+        Places(self.0 | other.0)
+    }
+
+    fn holds(self, other: Places) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What one function is: a row of a table.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    places: Places,
+    signature: Lazy,
+    body: BodyText,
+    /// One line for hover and docs.
+    doc: &'static str,
+    parsed: OnceLock<Expr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum BodyText {
+    Line(&'static str),
+    Code(FunctionFn),
+}
+
+/// A function's body in Rust.
+pub(crate) type FunctionFn = fn(&mut Tracer, &Bound) -> Result<Value>;
+
+/// What a function does.
+pub(crate) enum Body {
+    /// One line of Python.
+    Expr(&'static Expr),
+    /// Rust, where a line is not enough.
+    Code(FunctionFn),
+}
+
+impl Entry {
+    /// A function whose body is one line of Python; `aten.x(…)` there calls an operator.
+    const fn line(
+        places: Places,
+        signature: &'static str,
+        line: &'static str,
+        doc: &'static str,
+    ) -> Entry {
+        Entry {
+            places,
+            signature: Lazy::new(signature),
+            body: BodyText::Line(line),
+            doc,
+            parsed: OnceLock::new(),
+        }
+    }
+
+    /// A function whose body is Rust.
+    const fn code(
+        places: Places,
+        signature: &'static str,
+        code: FunctionFn,
+        doc: &'static str,
+    ) -> Entry {
+        Entry {
+            places,
+            signature: Lazy::new(signature),
+            body: BodyText::Code(code),
+            doc,
+            parsed: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn signature(&self) -> &Signature {
+        self.signature.get()
+    }
+
+    pub(crate) fn body(&'static self) -> Body {
+        match self.body {
+            BodyText::Code(code) => Body::Code(code),
+            BodyText::Line(line) => Body::Expr(self.parsed.get_or_init(|| parse(line).expr)),
+        }
+    }
+}
+
+static TABLES: [&[Entry]; 4] = [
+    &layer::FUNCTIONS,
+    &activation::FUNCTIONS,
+    &arithmetic::FUNCTIONS,
+    &reshape::FUNCTIONS,
+];
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// A function under one of its names.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub entry: &'static Entry,
+    /// The canonical name: `torch.nn.functional.relu`.
+    pub name: SmolStr,
+    place: Places,
+}
+
+impl Found {
+    /// Whether the first argument is `self`.
+    pub(crate) fn is_method(&self) -> bool {
+        self.place == METHOD || self.place == METHOD_
+    }
+
+    /// Whether it writes into its first argument.
+    pub(crate) fn in_place(&self) -> bool {
+        self.place == METHOD_
+    }
+}
+
+type Index = HashMap<(u16, &'static str), &'static Entry>;
+
+fn index() -> &'static Index {
+    static INDEX: OnceLock<Index> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let mut index = HashMap::with_capacity(1024);
+        for entry in entries() {
+            for bit in (0..7).map(|bit| 1 << bit) {
+                if entry.places.0 & bit != 0 {
+                    index.insert((bit, entry.signature.name()), entry);
+                }
+            }
+        }
+        index
+    })
+}
+
+/// Finds a function by any name that it is written under.
+pub(crate) fn find(name: &str) -> Result<Found> {
+    let alias = ALIASES
+        .iter()
+        .find_map(|(short, full)| Some((*full, name.strip_prefix(short)?)));
+    let split = |(place, prefix): &(Places, &'static str)| match alias {
+        Some((full, rest)) => (full == *prefix).then_some((*place, *prefix, rest)),
+        None => Some((*place, *prefix, name.strip_prefix(prefix)?)),
+    };
+    let Some((place, prefix, short)) = PREFIXES.iter().find_map(split) else {
+        return Err(unknown(name, name));
+    };
+    let found = |place: Places, short: &str, written: &str| {
+        index().get(&(place.0, short)).map(|entry| Found {
+            entry,
+            name: format!("{prefix}{written}").into(),
+            place,
+        })
+    };
+    found(place, short, short)
+        .or_else(|| {
+            // `x.add_` and `torch.relu_` are rows of `add` and `relu`; `operator.iadd` of `add`.
+            let base = short.strip_suffix('_')?;
+            (place == METHOD || place == TORCH || place == F)
+                .then(|| found(METHOD_, base, short))
+                .flatten()
+        })
+        .or_else(|| {
+            let base = short.strip_prefix('i')?;
+            (place == OPERATOR)
+                .then(|| found(OPERATOR, base, short))
+                .flatten()
+                .map(|found| Found {
+                    place: METHOD_,
+                    ..found
+                })
+        })
+        .ok_or_else(|| unknown(name, short))
+}
+
+fn unknown(name: &str, short: &str) -> TorchError {
+    let near = closest(short, entries().map(|entry| entry.signature.name()));
+    let near = near.and_then(|near| {
+        let entry = entries().find(|entry| entry.signature.name() == near)?;
+        let (_, prefix) = PREFIXES
+            .iter()
+            .find(|(place, _)| entry.places.holds(*place))?;
+        let written = prefix.replace("torch.nn.functional.", "F.");
+        Some(format!("{written}{near}"))
+    });
+    let mend = match &near {
+        Some(near) => format!("; did you mean '{near}'?"),
+        None => String::new(),
+    };
+    TorchError::new(format!("there is no function '{name}'{mend}")).suggest(near)
+}
+
+/// A function as a sentence names it.
+pub(crate) fn spoken_name(name: &str) -> SmolStr {
+    let symbol = match name.strip_prefix("operator.") {
+        Some("add") => "+",
+        Some("sub") => "-",
+        Some("mul") => "*",
+        Some("truediv") => "/",
+        Some("matmul") => "@",
+        Some("pow") => "**",
+        Some("mod") => "%",
+        Some("floordiv") => "//",
+        Some("getitem") => "indexing",
+        _ => name.rsplit('.').next().unwrap_or(name),
+    };
+    symbol.into()
+}
+
+/// What completion, hover and docs know about a function.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionInfo {
+    entry: &'static Entry,
+}
+
+impl FunctionInfo {
+    /// `relu`.
+    pub fn short_name(&self) -> &'static str {
+        self.entry.signature.name()
+    }
+
+    /// The names it is published under: `torch.nn.functional.relu`, `torch.relu` ….
+    pub fn names(&self) -> Vec<String> {
+        PREFIXES
+            .iter()
+            .filter(|(place, _)| self.entry.places.holds(*place))
+            .map(|(_, prefix)| format!("{prefix}{}", self.short_name()))
+            .collect()
+    }
+
+    /// Whether it is a method of tensors: `x.view(…)`.
+    pub fn is_method(&self) -> bool {
+        self.entry.places.holds(METHOD)
+    }
+
+    /// `relu(input, inplace=False)`.
+    pub fn signature_text(&self) -> &'static str {
+        self.entry.signature.text
+    }
+
+    /// The parsed signature.
+    pub fn signature(&self) -> &'static Signature {
+        self.entry.signature()
+    }
+
+    /// What it does, in a line.
+    pub fn doc(&self) -> &'static str {
+        self.entry.doc
+    }
+
+    /// What an argument means, where there is more to say than its name does.
+    pub fn argument_doc(&self, argument: &str) -> Option<&'static str> {
+        crate::docs::argument(self.short_name(), argument)
+    }
+}
+
+/// All functions.
+pub fn functions() -> impl Iterator<Item = FunctionInfo> {
+    entries().map(|entry| FunctionInfo { entry })
+}
+
+/// A function by any name that it is written under.
+pub fn function(name: &str) -> Option<FunctionInfo> {
+    find(name)
+        .ok()
+        .map(|found| FunctionInfo { entry: found.entry })
+}

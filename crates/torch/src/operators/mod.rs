@@ -1,0 +1,208 @@
+//! ATen's operators: one row each, with the rule for the shape of its output.
+
+mod conv;
+mod elementwise;
+mod matmul;
+mod norm;
+mod pool;
+mod reshape;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use modelcost_core::SmolStr;
+use modelcost_core::dim::Dim;
+use modelcost_core::dtype::DType;
+use modelcost_core::trace::{Shape, TensorId};
+use modelcost_core::value::Value;
+
+use crate::bound::Bound;
+use crate::error::{Result, TorchError};
+use crate::show;
+use crate::signature::{Lazy, Signature};
+use crate::tracer::Tracer;
+
+/// More dimensions than PyTorch allows a tensor.
+pub(crate) const MAX_RANK: usize = 64;
+
+/// What one operator is: a row of a table. The signature is its ATen schema in Python's syntax.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    signature: Lazy,
+    /// Makes the output.
+    pub shape: Rule,
+}
+
+/// A rule that makes an operator's output.
+pub(crate) type Rule = fn(&mut Op<'_>) -> Result<Value>;
+
+const fn row(signature: &'static str, shape: Rule) -> Entry {
+    Entry {
+        signature: Lazy::new(signature),
+        shape,
+    }
+}
+
+impl Entry {
+    pub(crate) fn signature(&self) -> &Signature {
+        self.signature.get()
+    }
+}
+
+static TABLES: [&[Entry]; 6] = [
+    &conv::OPERATORS,
+    &matmul::OPERATORS,
+    &elementwise::OPERATORS,
+    &norm::OPERATORS,
+    &pool::OPERATORS,
+    &reshape::OPERATORS,
+];
+
+/// Finds an operator; a name that ends in `_` is the in-place form of the one without.
+pub(crate) fn find(name: &str) -> Result<(&'static Entry, SmolStr)> {
+    static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
+    let index = INDEX.get_or_init(|| {
+        let rows = TABLES.iter().flat_map(|table| table.iter());
+        rows.map(|entry| (entry.signature.name(), entry)).collect()
+    });
+    let short = name.strip_prefix("aten.").unwrap_or(name);
+    let found = index
+        .get(short)
+        .or_else(|| index.get(short.strip_suffix('_')?));
+    match found {
+        Some(entry) => Ok((entry, name.into())),
+        None => Err(TorchError::new(format!("there is no operator '{name}'"))),
+    }
+}
+
+/// An operator call in the making.
+pub(crate) struct Op<'a> {
+    pub tracer: &'a mut Tracer,
+    pub args: &'a Bound,
+}
+
+impl Op<'_> {
+    /// The shape of an argument.
+    pub fn shape(&self, name: &str) -> Result<Shape> {
+        Ok(self.tracer.shape(self.args.tensor(name)?))
+    }
+
+    /// The shape of an argument that may be `None`.
+    pub fn optional_shape(&self, name: &str) -> Result<Option<Shape>> {
+        let tensor = self.args.optional_tensor(name)?;
+        Ok(tensor.map(|id| self.tracer.shape(id)))
+    }
+
+    /// The element type of an argument.
+    pub fn dtype(&self, name: &str) -> Result<DType> {
+        Ok(self.tracer.dtype(self.args.tensor(name)?))
+    }
+
+    /// The argument `dtype` where it is given, else the type of an argument.
+    pub fn dtype_or(&self, name: &str) -> Result<DType> {
+        match self.args.value("dtype") {
+            Value::DType(dtype) => Ok(*dtype),
+            _ => self.dtype(name),
+        }
+    }
+
+    /// A tensor of the operator's output.
+    pub fn tensor(&mut self, shape: Shape, dtype: DType) -> Result<Value> {
+        self.tracer.new_tensor(shape, dtype)
+    }
+
+    /// An output of an argument's type.
+    pub fn like(&mut self, name: &str, shape: Shape) -> Result<Value> {
+        let dtype = self.dtype(name)?;
+        self.tensor(shape, dtype)
+    }
+
+    /// The shape of a tensor.
+    pub fn shape_of(&self, tensor: TensorId) -> Shape {
+        self.tracer.shape(tensor)
+    }
+
+    /// An error that begins with who called.
+    pub fn error(&self, message: impl std::fmt::Display) -> TorchError {
+        TorchError::new(format!("{} {message}", self.tracer.caller()))
+    }
+
+    /// An error about the size of one dimension of the input.
+    pub fn expected(&self, what: impl std::fmt::Display, input: &[Dim]) -> TorchError {
+        self.error(format!(
+            "expects {what}, but the input is {}",
+            show::shape(input)
+        ))
+    }
+
+    /// A dimension, counted from the end if negative, as an index.
+    pub fn dimension(&self, name: &str, rank: usize) -> Result<usize> {
+        let index = self.args.index(name)?;
+        self.wrap(index, rank)
+    }
+
+    /// Counts a dimension from the end if it is negative. A scalar has the dimensions 0 and -1.
+    pub fn wrap(&self, index: i64, rank: usize) -> Result<usize> {
+        let range = rank.max(1) as i64;
+        if index < -range || index >= range {
+            return Err(self.error(format!(
+                "is given dimension {index}, but the input has {rank} (from {} to {})",
+                -range,
+                range - 1
+            )));
+        }
+        Ok(index.rem_euclid(range) as usize)
+    }
+
+    /// Several dimensions, each once.
+    pub fn dimensions(&self, name: &str, rank: usize) -> Result<Vec<usize>> {
+        let mut out = Vec::new();
+        for index in self.args.indices(name)? {
+            let dim = self.wrap(index, rank)?;
+            if out.contains(&dim) {
+                return Err(self.error(format!("is given dimension {dim} twice")));
+            }
+            out.push(dim);
+        }
+        Ok(out)
+    }
+}
+
+/// Whether two sizes can be equal: they are, or at least one is not known.
+pub(crate) fn compatible(a: &Dim, b: &Dim) -> bool {
+    match (a.as_const(), b.as_const()) {
+        (Some(a), Some(b)) => a == b,
+        _ => !a.is_overflow() && !b.is_overflow(),
+    }
+}
+
+/// The better known of two sizes that are equal.
+pub(crate) fn unify(a: &Dim, b: &Dim) -> Dim {
+    if a.is_const() || !b.is_const() {
+        a.clone()
+    } else {
+        b.clone()
+    }
+}
+
+/// The shape that two broadcast to, or the sizes that do not fit.
+pub(crate) fn broadcast(a: &[Dim], b: &[Dim]) -> std::result::Result<Shape, (Dim, Dim)> {
+    let rank = a.len().max(b.len());
+    let at = |shape: &[Dim], index: usize| {
+        let missing = rank - shape.len();
+        index
+            .checked_sub(missing)
+            .map_or(Dim::ONE, |i| shape[i].clone())
+    };
+    (0..rank)
+        .map(|index| {
+            let (x, y) = (at(a, index), at(b, index));
+            match () {
+                _ if x == y || y == Dim::ONE => Ok(x),
+                _ if x == Dim::ONE => Ok(y),
+                _ if compatible(&x, &y) => Ok(unify(&x, &y)),
+                _ => Err((x, y)),
+            }
+        })
+        .collect()
+}

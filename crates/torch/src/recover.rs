@@ -1,0 +1,1 @@
+//! What a program's operator calls tell about the modules that made them.

@@ -1,0 +1,385 @@
+//! Signatures in Python's syntax, and the binding of arguments to them.
+
+use std::sync::OnceLock;
+
+use modelcost_core::SmolStr;
+use modelcost_core::convention::closest;
+use modelcost_core::dim::Dim;
+use modelcost_core::expr::{Expr, ExprKind, UnaryOp, parse};
+use modelcost_core::trace::{Argument, Passed};
+use modelcost_core::value::Value;
+
+use crate::bound::Bound;
+use crate::error::{ArgumentRef, Result, TorchError};
+
+/// The arguments of one call, as the caller wrote them.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Arguments {
+    /// By position.
+    pub positional: Vec<Value>,
+    /// By name.
+    pub keyword: Vec<(SmolStr, Value)>,
+}
+
+impl Arguments {
+    /// No arguments.
+    pub fn new() -> Arguments {
+        Arguments::default()
+    }
+
+    /// Positional arguments only.
+    pub fn of(positional: impl IntoIterator<Item = Value>) -> Arguments {
+        Arguments {
+            positional: positional.into_iter().collect(),
+            keyword: Vec::new(),
+        }
+    }
+
+    /// One more positional argument.
+    pub fn with(mut self, value: impl Into<Value>) -> Arguments {
+        self.positional.push(value.into());
+        self
+    }
+
+    /// One more argument by name.
+    pub fn named(mut self, name: &'static str, value: impl Into<Value>) -> Arguments {
+        self.keyword.push((SmolStr::new_static(name), value.into()));
+        self
+    }
+}
+
+/// A parsed signature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    /// What is called: `Conv2d`.
+    pub name: SmolStr,
+    /// Its parameters in order.
+    pub parameters: Vec<Parameter>,
+}
+
+/// One parameter of a signature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: SmolStr,
+    /// Its default; a parameter without one must be given.
+    pub default: Option<Value>,
+    /// How it can be given.
+    pub kind: Kind,
+}
+
+/// How a parameter can be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By position or by name.
+    Normal,
+    /// By name only: it stands after `*`.
+    KeywordOnly,
+    /// `*args`: takes all positions that are left. One tuple or list in its place is taken apart,
+    /// as `x.view(2, 3)` and `x.view((2, 3))` are the same.
+    Variadic,
+}
+
+/// A signature in its table, parsed when it is first used.
+#[derive(Debug)]
+pub struct Lazy {
+    /// The text.
+    pub text: &'static str,
+    parsed: OnceLock<Signature>,
+}
+
+impl Lazy {
+    /// Not parsed yet.
+    pub const fn new(text: &'static str) -> Lazy {
+        Lazy {
+            text,
+            parsed: OnceLock::new(),
+        }
+    }
+
+    /// The name before the parenthesis.
+    pub fn name(&self) -> &'static str {
+        self.text.split('(').next().unwrap_or(self.text)
+    }
+
+    /// The parsed signature.
+    pub fn get(&self) -> &Signature {
+        self.parsed.get_or_init(|| Signature::parse(self.text))
+    }
+}
+
+/// The name that stands for the bare `*` of a signature.
+const BARE_STAR: &str = "_";
+
+impl Signature {
+    /// Parses `name(a, b=1, *, c=None)`. What cannot be read is left out; a test reads all of them.
+    pub fn parse(text: &str) -> Signature {
+        let text = text.replace("(*,", "(*_,").replace(" *,", " *_,");
+        let call = match parse(&text).expr.kind {
+            ExprKind::Call(callee, arguments) => Some((callee, arguments)),
+            _ => None,
+        };
+        let Some((callee, arguments)) = call else {
+            return Signature {
+                name: text.into(),
+                parameters: Vec::new(),
+            };
+        };
+        let mut after_star = false;
+        let mut parameters = Vec::with_capacity(arguments.len());
+        for argument in &arguments {
+            let own_name = match &argument.value.kind {
+                ExprKind::Name(name) => name.clone(),
+                _ => SmolStr::default(),
+            };
+            if argument.starred {
+                after_star = true;
+                if own_name != BARE_STAR {
+                    parameters.push(Parameter {
+                        name: own_name,
+                        default: None,
+                        kind: Kind::Variadic,
+                    });
+                }
+                continue;
+            }
+            let kind = if after_star {
+                Kind::KeywordOnly
+            } else {
+                Kind::Normal
+            };
+            parameters.push(match &argument.name {
+                Some(name) => Parameter {
+                    name: name.name.clone(),
+                    default: Some(literal(&argument.value)),
+                    kind,
+                },
+                None => Parameter {
+                    name: own_name,
+                    default: None,
+                    kind,
+                },
+            });
+        }
+        Signature {
+            name: callee.dotted_name().unwrap_or_default(),
+            parameters,
+        }
+    }
+
+    /// Binds arguments as Python does. Parameters named in `optional` may be left out although
+    /// they have no default; they are then absent from the result.
+    pub fn bind(&self, arguments: &Arguments, optional: &[&str]) -> Result<Bound> {
+        let mut values: Vec<Option<(Value, Passed)>> = vec![None; self.parameters.len()];
+        self.bind_positional(&arguments.positional, &mut values)?;
+        for (name, value) in &arguments.keyword {
+            let index = self.keyword(name)?;
+            if values[index].is_some() {
+                return Err(TorchError::new(format!(
+                    "{} is given '{name}' twice: by position and by name",
+                    self.name
+                ))
+                .at(Some(ArgumentRef::Name(name.clone()))));
+            }
+            values[index] = Some((value.clone(), Passed::Keyword));
+        }
+        let mut bound = Vec::with_capacity(values.len());
+        let mut missing = Vec::new();
+        for (parameter, value) in self.parameters.iter().zip(values) {
+            let (value, passed) = match (value, &parameter.default) {
+                (Some(given), _) => given,
+                (None, Some(default)) => (default.clone(), Passed::Default),
+                (None, None) if parameter.kind == Kind::Variadic => {
+                    (Value::Tuple(Vec::new()), Passed::Default)
+                }
+                (None, None) => {
+                    if !optional.contains(&parameter.name.as_str()) {
+                        missing.push(parameter.name.as_str());
+                    }
+                    continue;
+                }
+            };
+            bound.push(Argument {
+                name: parameter.name.clone(),
+                value,
+                passed,
+            });
+        }
+        if !missing.is_empty() {
+            return Err(self.missing(&missing, arguments, optional));
+        }
+        Ok(Bound::new(self.name.clone(), bound))
+    }
+
+    fn bind_positional(
+        &self,
+        positional: &[Value],
+        values: &mut [Option<(Value, Passed)>],
+    ) -> Result<()> {
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            match parameter.kind {
+                Kind::KeywordOnly => break,
+                Kind::Variadic => {
+                    let rest = positional.get(index..).unwrap_or_default();
+                    let items = match rest {
+                        [] => return Ok(()),
+                        [Value::Tuple(items) | Value::List(items)] => items.clone(),
+                        items => items.to_vec(),
+                    };
+                    values[index] = Some((Value::Tuple(items), Passed::Position));
+                    return Ok(());
+                }
+                Kind::Normal => match positional.get(index) {
+                    Some(value) => values[index] = Some((value.clone(), Passed::Position)),
+                    None => return Ok(()),
+                },
+            }
+        }
+        let limit = self
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.kind == Kind::Normal)
+            .count();
+        if positional.len() > limit {
+            return Err(TorchError::new(format!(
+                "{} takes at most {limit} positional argument{}, but {} are given",
+                self.name,
+                if limit == 1 { "" } else { "s" },
+                positional.len()
+            ))
+            .at(Some(ArgumentRef::Position(limit))));
+        }
+        Ok(())
+    }
+
+    fn keyword(&self, name: &str) -> Result<usize> {
+        let found = self
+            .parameters
+            .iter()
+            .position(|parameter| parameter.name == name);
+        found.ok_or_else(|| {
+            let names = self.parameters.iter().map(|p| p.name.as_str());
+            let near = closest(name, names);
+            let mend = match near {
+                Some(near) => format!("; did you mean '{near}'?"),
+                None => String::new(),
+            };
+            TorchError::new(format!("{} has no argument '{name}'{mend}", self.name))
+                .at(Some(ArgumentRef::Name(name.into())))
+                .suggest(near)
+        })
+    }
+
+    fn missing(&self, names: &[&str], arguments: &Arguments, optional: &[&str]) -> TorchError {
+        let list: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+        let plural = if names.len() == 1 { "" } else { "s" };
+        let mut message = format!(
+            "{} is missing the argument{plural} {}",
+            self.name,
+            list.join(" and ")
+        );
+        // `Conv2d(64, 3)` usually means that in_channels was to be inferred.
+        let first = self.parameters.first().map_or("", |p| p.name.as_str());
+        if optional.contains(&first) && !arguments.positional.is_empty() {
+            message.push_str(&format!(
+                "; to have '{first}' inferred, give the others by name, or write Lazy{}(…)",
+                self.name
+            ));
+        }
+        TorchError::new(message)
+    }
+}
+
+/// The value of a default.
+fn literal(expr: &Expr) -> Value {
+    match &expr.kind {
+        ExprKind::None => Value::None,
+        ExprKind::Bool(value) => Value::Bool(*value),
+        ExprKind::Int(value) => Value::Int(Dim::Const(*value)),
+        ExprKind::Float(value) => Value::Float(*value),
+        ExprKind::Str(text) => Value::Str(text.clone()),
+        ExprKind::Tuple(items) => Value::Tuple(items.iter().map(literal).collect()),
+        ExprKind::List(items) => Value::List(items.iter().map(literal).collect()),
+        ExprKind::Unary(UnaryOp::Neg, operand) => match literal(operand) {
+            Value::Int(value) => Value::Int(-value),
+            Value::Float(value) => Value::Float(-value),
+            other => other,
+        },
+        _ => match expr.dotted_name() {
+            Some(name) => match name.strip_prefix("torch.").map(str::parse) {
+                Some(Ok(dtype)) => Value::DType(dtype),
+                _ => Value::Opaque(name),
+            },
+            None => Value::Opaque("…".into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conv() -> Signature {
+        Signature::parse("Conv2d(in_channels, out_channels, kernel_size, stride=1, bias=True)")
+    }
+
+    #[test]
+    fn binds_as_python() {
+        let arguments = Arguments::of([3.into(), 64.into()])
+            .named("bias", false)
+            .named("kernel_size", 7);
+        let bound = conv().bind(&arguments, &[]).unwrap();
+        assert_eq!(bound.value("kernel_size"), &Value::from(7));
+        assert_eq!(bound.value("stride"), &Value::from(1));
+        assert_eq!(bound.value("bias"), &Value::from(false));
+    }
+
+    #[test]
+    fn errors_name_the_argument() {
+        let error = |arguments: Arguments| conv().bind(&arguments, &["in_channels"]).unwrap_err();
+        let unknown = error(Arguments::new().named("strde", 2));
+        assert_eq!(
+            unknown.message,
+            "Conv2d has no argument 'strde'; did you mean 'stride'?"
+        );
+        assert_eq!(unknown.argument, Some(ArgumentRef::Name("strde".into())));
+        let twice = error(Arguments::of([3.into()]).named("in_channels", 3));
+        assert_eq!(
+            twice.message,
+            "Conv2d is given 'in_channels' twice: by position and by name"
+        );
+        let many = error(Arguments::of((0..6).map(Value::from)));
+        assert_eq!(
+            many.message,
+            "Conv2d takes at most 5 positional arguments, but 6 are given"
+        );
+        assert_eq!(many.argument, Some(ArgumentRef::Position(5)));
+        let missing = error(Arguments::of([64.into(), 3.into()]));
+        assert!(
+            missing
+                .message
+                .starts_with("Conv2d is missing the argument 'kernel_size'")
+        );
+        assert!(missing.message.contains("LazyConv2d"));
+    }
+
+    #[test]
+    fn stars() {
+        let view = Signature::parse("view(input, *shape)");
+        let one = Arguments::of([Value::None, Value::List(vec![2.into(), 3.into()])]);
+        let many = Arguments::of([Value::None, 2.into(), 3.into()]);
+        let expected = Value::Tuple(vec![2.into(), 3.into()]);
+        for arguments in [one, many] {
+            assert_eq!(
+                view.bind(&arguments, &[]).unwrap().value("shape"),
+                &expected
+            );
+        }
+        let add = Signature::parse("add(input, other, *, alpha=1)");
+        assert_eq!(add.parameters[2].kind, Kind::KeywordOnly);
+        assert!(
+            add.bind(&Arguments::of((0..3).map(Value::from)), &[])
+                .is_err()
+        );
+    }
+}

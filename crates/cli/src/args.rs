@@ -79,13 +79,17 @@ pub struct CountArgs {
 
 #[derive(Args, Debug)]
 pub struct CompareArgs {
-    /// The model files
+    /// The model files, or patterns such as 'models/*.pt2'
     #[arg(required = true)]
     pub models: Vec<PathBuf>,
 
     /// Only these conventions (may be given several times)
     #[arg(short, long)]
     pub convention: Vec<String>,
+
+    /// Which columns, in this order
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub columns: Vec<Column>,
 
     #[command(flatten)]
     pub read: ReadArgs,
@@ -404,6 +408,28 @@ pub enum CompareFormat {
     Csv,
     /// A Markdown table
     Markdown,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// The model's path
+    Model,
+    /// The convention's identity
+    Convention,
+    /// The exact count
+    Count,
+    /// The count with its unit, scaled
+    Scaled,
+    /// MAC or FLOP
+    Unit,
+    /// The parameters the tool reports
+    Params,
+    /// The trainable ones among them
+    Trainable,
+    /// How much of the answer the file holds
+    Fidelity,
+    /// The convention's reason in a line
+    Why,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,21 @@
-//! Every convention side by side.
+//! Every convention side by side, for one model or many.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use modelcost_core::convention::{Convention, Failure, Options};
+use indicatif::ProgressBar;
+use modelcost_core::convention::{Convention, Failure, Options, Unit};
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
 use modelcost_core::report::Report;
+use modelcost_reader::Options as ReadOptions;
 use serde::Serialize;
 
 use super::{all_conventions, convention, open};
-use crate::args::{CompareArgs, CompareFormat, Units};
+use crate::args::{Column, CompareArgs, CompareFormat, Units};
 use crate::errors::Failed;
 use crate::render::{csv_line, json_text, markdown_table};
 use crate::units::{grouped, with_unit};
@@ -18,9 +25,10 @@ use crate::units::{grouped, with_unit};
 struct Row {
     model: String,
     convention: String,
-    unit: modelcost_core::convention::Unit,
+    unit: Option<Unit>,
     count: Option<Dim>,
     params: Option<Dim>,
+    trainable_params: Option<Dim>,
     fidelity: Level,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
@@ -43,54 +51,120 @@ pub fn run(args: &CompareArgs) -> Result<String, Failed> {
             .collect::<Result<_, _>>()?
     };
     let options = args.read.options().map_err(Failed::input)?;
-    let mut rows = Vec::new();
-    for path in &args.models {
-        let model = open(path, &options)?;
-        for convention in &conventions {
-            let result = convention.count(&model.trace, &Options::default());
-            rows.push(row(path.display().to_string(), *convention, result));
-        }
-    }
+    let paths = expand(&args.models)?;
+    let rows = count_all(&paths, &conventions, &options)?;
+    let columns = columns(args, paths.len());
+    let heads: Vec<&str> = columns.iter().map(|column| column.head()).collect();
+    let right: Vec<bool> = columns.iter().map(|column| column.is_number()).collect();
+    let cells = |row: &Row| {
+        columns
+            .iter()
+            .map(|column| cell(*column, row, args.units))
+            .collect::<Vec<_>>()
+    };
     Ok(match args.format {
         CompareFormat::Json => json_text(&Document {
             schema: "modelcost-compare/1",
             rows: &rows,
         }),
         CompareFormat::Csv => {
-            let mut out = csv_line(&[
-                "model",
-                "convention",
-                "unit",
-                "count",
-                "params",
-                "fidelity",
-                "why",
-            ]);
+            let mut out = csv_line(&heads);
             for row in &rows {
-                let plain =
-                    |value: &Option<Dim>| value.as_ref().map(Dim::to_string).unwrap_or_default();
-                out += &csv_line(&[
-                    row.model.clone(),
-                    row.convention.clone(),
-                    row.unit.to_string(),
-                    plain(&row.count),
-                    plain(&row.params),
-                    level(row.fidelity).into(),
-                    row.failure.clone().unwrap_or_else(|| row.why.clone()),
-                ]);
+                out += &csv_line(
+                    &columns
+                        .iter()
+                        .map(|column| plain(*column, row))
+                        .collect::<Vec<_>>(),
+                );
             }
             out
         }
         CompareFormat::Markdown => {
-            let (header, right) = columns(args.models.len());
-            markdown_table(
-                &header,
-                &right,
-                &rows.iter().map(|row| cells(row, args)).collect::<Vec<_>>(),
-            )
+            markdown_table(&heads, &right, &rows.iter().map(cells).collect::<Vec<_>>())
         }
-        CompareFormat::Table => table(&rows, args),
+        CompareFormat::Table => {
+            let mut out = table(&heads, &right, rows.iter().map(cells));
+            out += &legend(&rows);
+            out
+        }
     })
+}
+
+/// The files that patterns name; a path without a pattern stands for itself.
+fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
+    let mut out = Vec::new();
+    for pattern in patterns {
+        let text = pattern.to_string_lossy();
+        if !text.contains(['*', '?', '[']) || pattern.exists() {
+            out.push(pattern.clone());
+            continue;
+        }
+        let found = glob::glob(&text).map_err(|error| Failed::input(format!("{text}: {error}")))?;
+        let before = out.len();
+        out.extend(found.flatten());
+        if out.len() == before {
+            return Err(Failed::input(format!("no file fits {text}")));
+        }
+    }
+    Ok(out)
+}
+
+/// Reads and counts all models on all processors, with a bar when that takes a while at a terminal.
+fn count_all(
+    paths: &[PathBuf],
+    conventions: &[&dyn Convention],
+    options: &ReadOptions,
+) -> Result<Vec<Row>, Failed> {
+    let workers = std::thread::available_parallelism()
+        .map_or(1, |n| n.get())
+        .min(paths.len());
+    let bar = if paths.len() > 4 && std::io::stderr().is_terminal() {
+        ProgressBar::new(paths.len() as u64)
+    } else {
+        ProgressBar::hidden()
+    };
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<Vec<Row>, Failed>)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((index, path)) = take(&next, paths) {
+                    let rows = rows_of(path, conventions, options);
+                    bar.inc(1);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, rows));
+                    }
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(index, _)| *index);
+    let mut out = Vec::new();
+    for (_, rows) in done {
+        out.extend(rows?);
+    }
+    Ok(out)
+}
+
+fn take<'a>(next: &AtomicUsize, paths: &'a [PathBuf]) -> Option<(usize, &'a Path)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    Some((index, paths.get(index)?.as_path()))
+}
+
+fn rows_of(
+    path: &Path,
+    conventions: &[&dyn Convention],
+    options: &ReadOptions,
+) -> Result<Vec<Row>, Failed> {
+    let model = open(path, options)?;
+    let name = path.display().to_string();
+    let answers = conventions.iter().map(|convention| {
+        let result = convention.count(&model.trace, &Options::default());
+        row(name.clone(), *convention, result)
+    });
+    Ok(answers.collect())
 }
 
 fn row(model: String, convention: &dyn Convention, result: Result<Report, Failure>) -> Row {
@@ -98,9 +172,10 @@ fn row(model: String, convention: &dyn Convention, result: Result<Report, Failur
     let mut row = Row {
         model,
         convention: info.identity(),
-        unit: info.unit,
+        unit: info.counts.then_some(info.unit),
         count: None,
         params: None,
+        trainable_params: None,
         fidelity: Level::Exact,
         failure: None,
         why: info.summary.clone(),
@@ -109,6 +184,7 @@ fn row(model: String, convention: &dyn Convention, result: Result<Report, Failur
         Ok(report) => {
             row.count = report.count.map(|cost| cost.count().clone());
             row.params = report.params;
+            row.trainable_params = report.trainable_params;
             row.fidelity = report.fidelity.level;
         }
         Err(failure) => row.failure = Some(failure.to_string()),
@@ -116,64 +192,96 @@ fn row(model: String, convention: &dyn Convention, result: Result<Report, Failur
     row
 }
 
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Exact => "exact",
-        Level::Reconstructed => "reconstructed",
-        Level::Partial => "partial",
+fn columns(args: &CompareArgs, models: usize) -> Vec<Column> {
+    if !args.columns.is_empty() {
+        return args.columns.clone();
     }
-}
-
-fn columns(models: usize) -> (Vec<&'static str>, Vec<bool>) {
-    let mut header = vec!["convention", "count", "", "parameters", "why"];
-    let mut right = vec![false, true, true, true, false];
-    if models > 1 {
-        header.insert(0, "model");
-        right.insert(0, false);
-    }
-    (header, right)
-}
-
-fn cells(row: &Row, args: &CompareArgs) -> Vec<String> {
-    let mark = match row.fidelity {
-        Level::Exact => "",
-        Level::Reconstructed => " ~",
-        Level::Partial => " ?",
-    };
-    let count = match (&row.failure, &row.count) {
-        (Some(_), _) => "fails".into(),
-        (None, Some(count)) => format!("{}{mark}", grouped(count)),
-        (None, None) => "–".into(),
-    };
-    let scaled = match &row.count {
-        Some(count) if count.is_const() && args.units != Units::Raw => {
-            with_unit(count, args.units, row.unit)
-        }
-        Some(_) => row.unit.to_string(),
-        None => String::new(),
-    };
-    let mut cells = vec![
-        row.convention.clone(),
-        count,
-        scaled,
-        row.params.as_ref().map_or("–".into(), grouped),
-        row.failure.clone().unwrap_or_else(|| row.why.clone()),
+    let mut out = vec![
+        Column::Convention,
+        Column::Count,
+        Column::Scaled,
+        Column::Params,
+        Column::Why,
     ];
-    if args.models.len() > 1 {
-        cells.insert(0, row.model.clone());
+    if models > 1 {
+        out.insert(0, Column::Model);
     }
-    cells
+    out
 }
 
-fn table(rows: &[Row], args: &CompareArgs) -> String {
-    let (header, right) = columns(args.models.len());
+impl Column {
+    fn head(self) -> &'static str {
+        match self {
+            Column::Model => "model",
+            Column::Convention => "convention",
+            Column::Count => "count",
+            Column::Scaled => "",
+            Column::Unit => "unit",
+            Column::Params => "parameters",
+            Column::Trainable => "trainable",
+            Column::Fidelity => "fidelity",
+            Column::Why => "why",
+        }
+    }
+
+    fn is_number(self) -> bool {
+        matches!(
+            self,
+            Column::Count | Column::Scaled | Column::Params | Column::Trainable
+        )
+    }
+}
+
+/// A cell for programs.
+fn plain(column: Column, row: &Row) -> String {
+    let number = |value: &Option<Dim>| value.as_ref().map(Dim::to_string).unwrap_or_default();
+    match column {
+        Column::Count | Column::Scaled => number(&row.count),
+        Column::Params => number(&row.params),
+        Column::Trainable => number(&row.trainable_params),
+        other => cell(other, row, Units::Raw),
+    }
+}
+
+/// A cell for people.
+fn cell(column: Column, row: &Row, units: Units) -> String {
+    let number = |value: &Option<Dim>| value.as_ref().map_or("–".into(), grouped);
+    match column {
+        Column::Model => row.model.clone(),
+        Column::Convention => row.convention.clone(),
+        Column::Count => {
+            let mark = match row.fidelity {
+                Level::Exact => "",
+                Level::Reconstructed => " ~",
+                Level::Partial => " ?",
+            };
+            match (&row.failure, &row.count) {
+                (Some(_), _) => "fails".into(),
+                (None, Some(count)) => format!("{}{mark}", grouped(count)),
+                (None, None) => "–".into(),
+            }
+        }
+        Column::Scaled => match (&row.count, row.unit) {
+            (Some(count), Some(unit)) if count.is_const() && units != Units::Raw => {
+                with_unit(count, units, unit)
+            }
+            (Some(_), Some(unit)) => unit.to_string(),
+            _ => String::new(),
+        },
+        Column::Unit => row.unit.map_or("–".into(), |unit| unit.to_string()),
+        Column::Params => number(&row.params),
+        Column::Trainable => number(&row.trainable_params),
+        Column::Fidelity => format!("{:?}", row.fidelity).to_lowercase(),
+        Column::Why => row.failure.clone().unwrap_or_else(|| row.why.clone()),
+    }
+}
+
+fn table(heads: &[&str], right: &[bool], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
-    if let Some(width) = terminal_width() {
-        table.set_width(width);
-    }
+    table.set_width(terminal_width());
     let line = |cells: Vec<String>| -> Vec<Cell> {
         let align = |right: &bool| {
             if *right {
@@ -184,18 +292,22 @@ fn table(rows: &[Row], args: &CompareArgs) -> String {
         };
         cells
             .into_iter()
-            .zip(&right)
+            .zip(right)
             .map(|(text, right)| Cell::new(text).set_alignment(align(right)))
             .collect()
     };
-    table.set_header(line(header.iter().map(|text| text.to_string()).collect()));
+    table.set_header(line(heads.iter().map(|text| text.to_string()).collect()));
     for row in rows {
-        table.add_row(line(cells(row, args)));
+        table.add_row(line(row));
     }
-    let mut out: String = table
+    table
         .lines()
         .map(|line| format!("{}\n", line.trim_end()))
-        .collect();
+        .collect()
+}
+
+/// What the marks beside counts mean, where there are any.
+fn legend(rows: &[Row]) -> String {
     let notes = [
         (
             Level::Reconstructed,
@@ -206,21 +318,21 @@ fn table(rows: &[Row], args: &CompareArgs) -> String {
             "? something is unknown; run the convention alone for the notes",
         ),
     ];
-    for (level, note) in notes {
-        if rows
-            .iter()
+    let has = |level| {
+        rows.iter()
             .any(|row| row.fidelity == level && row.failure.is_none())
-        {
-            out += &format!("\n{note}\n");
-        }
-    }
-    out
+    };
+    notes
+        .iter()
+        .filter(|(level, _)| has(*level))
+        .map(|(_, note)| format!("\n{note}\n"))
+        .collect()
 }
 
-/// The terminal's columns, or 120 elsewhere so that reasons stay on their lines.
-fn terminal_width() -> Option<u16> {
-    let columns = std::env::var("COLUMNS")
+/// The terminal's columns; elsewhere wide enough that most reasons stay on one line.
+fn terminal_width() -> u16 {
+    std::env::var("COLUMNS")
         .ok()
-        .and_then(|columns| columns.parse().ok());
-    columns.or(Some(140))
+        .and_then(|columns| columns.parse().ok())
+        .unwrap_or_else(|| terminal_size::terminal_size().map_or(150, |(width, _)| width.0))
 }

@@ -16,7 +16,7 @@ use modelcost_core::table::{Rule, Table};
 use modelcost_core::trace::{ModuleId, Target, Trace};
 
 use crate::recurrent::ThopScope;
-use crate::tree::{float64, is_container, multiplicity};
+use crate::tree::{float64, is_container};
 
 /// A release of thop.
 pub struct Thop {
@@ -43,7 +43,7 @@ impl Thop {
     /// `dfs_count` of every module, children first; each is computed once.
     fn sums(&self, trace: &Trace, own: &[Totals]) -> Vec<Totals> {
         let mut sums = vec![Totals::default(); trace.modules.len()];
-        for module in crate::tree::children_first(trace) {
+        for module in trace.children_first() {
             if module != Trace::ROOT && self.is_whole(trace, module) {
                 sums[module.index()] = own[module.index()].clone();
                 continue;
@@ -95,10 +95,9 @@ impl Thop {
 
     /// How often a call of a module is in the total: hooks times places.
     fn weights(&self, trace: &Trace) -> (Vec<Dim>, Vec<Dim>) {
-        let hooks = multiplicity(trace, |_| true);
-        let mut places = multiplicity(trace, |module| {
-            module == Trace::ROOT || !self.is_whole(trace, module)
-        });
+        let hooks = trace.places(|_| true);
+        let mut places =
+            trace.places(|module| module == Trace::ROOT || !self.is_whole(trace, module));
         if !self.root_counts && !places.is_empty() {
             places[Trace::ROOT.index()] = Dim::ZERO;
         }

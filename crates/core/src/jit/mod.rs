@@ -1,0 +1,281 @@
+//! The graph that `torch.jit.trace` records of a forward pass.
+//!
+//! Counters that trace a model see the outermost operators: `aten::linear`, not the `aten::addmm`
+//! inside. The graph differs from the trace in four ways. Convolutions are recorded by the
+//! operator that they all end in, and cells of recurrent networks by what they are made of. What
+//! nothing uses is left out. Some names are aliases of others. And arithmetic on sizes, such as
+//! `x.view(batch * heads, -1)`, is recorded as operators on scalars.
+
+mod live;
+mod sizes;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::trace::{Call, CallId, Target, Trace};
+use crate::value::Value;
+
+/// A node of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `aten::_convolution`
+    pub kind: SmolStr,
+    /// The operator call that it is recorded for; for arithmetic on sizes, the call of the
+    /// function or module that does it.
+    pub call: CallId,
+    /// What it is.
+    pub role: Role,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An operator of the trace.
+    Operator,
+    /// One of the operators that a cell of a recurrent network is recorded as.
+    PartOfCell,
+    /// An operation on a size, which is a scalar.
+    Scalar,
+}
+
+/// The nodes of the graph in order, without those of the `prim` namespace and without the queries
+/// of sizes.
+pub fn graph(trace: &Trace) -> Vec<Node> {
+    let live = live::operators(trace);
+    let mut nodes = Vec::new();
+    for (id, call) in trace.calls() {
+        sizes::arithmetic(trace, id, &mut |kind, times| {
+            for _ in 0..times {
+                nodes.push(Node {
+                    kind: format_smolstr!("aten::{kind}"),
+                    call: id,
+                    role: Role::Scalar,
+                });
+            }
+        });
+        if !live[id.index()] {
+            continue;
+        }
+        let Target::Operator(name) = &call.target else {
+            continue;
+        };
+        if let Some(parts) = CELLS.get(name.as_str()) {
+            nodes.extend(parts.iter().map(|part| Node {
+                kind: format_smolstr!("aten::{part}"),
+                call: id,
+                role: Role::PartOfCell,
+            }));
+        } else if let Some(kind) = recorded_as(name, call) {
+            nodes.push(Node {
+                kind,
+                call: id,
+                role: Role::Operator,
+            });
+        }
+    }
+    nodes
+}
+
+/// Whether an operator is what the program calls, not something inside another operator.
+pub fn is_outermost(trace: &Trace, call: &Call) -> bool {
+    matches!(call.target, Target::Operator(_))
+        && !call
+            .parent
+            .is_some_and(|parent| matches!(trace.call(parent).target, Target::Operator(_)))
+}
+
+/// The kind of the node for an operator; `None` if none is recorded.
+fn recorded_as(name: &str, call: &Call) -> Option<SmolStr> {
+    let Some(operator) = name.strip_prefix("aten.") else {
+        return Some(format_smolstr!("{}", name.replacen('.', "::", 1)));
+    };
+    if operator.starts_with("sym_") || operator.starts_with("_assert") || operator == "alias" {
+        return None;
+    }
+    let operator = match operator {
+        "conv1d" | "conv2d" | "conv3d" | "conv_transpose1d" | "conv_transpose2d"
+        | "conv_transpose3d" | "convolution" => {
+            // `padding="same"` goes another way.
+            let by_name = matches!(call.argument("padding"), Some(Value::Str(_)));
+            if by_name {
+                "_convolution_mode"
+            } else {
+                "_convolution"
+            }
+        }
+        other => ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == other)
+            .map_or(other, |(_, name)| name),
+    };
+    Some(format_smolstr!("aten::{operator}"))
+}
+
+/// The cells of recurrent networks, by `torch/csrc` of PyTorch 2.15: they are not recorded, what
+/// they call is.
+static CELLS: LazyLock<HashMap<&str, &[&str]>> = LazyLock::new(|| {
+    HashMap::from([
+        (
+            "aten.lstm_cell",
+            &[
+                "linear",
+                "linear",
+                "add_",
+                "unsafe_chunk",
+                "sigmoid_",
+                "sigmoid_",
+                "tanh_",
+                "sigmoid_",
+                "mul",
+                "mul",
+                "add_",
+                "tanh",
+                "mul",
+            ] as &[&str],
+        ),
+        (
+            "aten.gru_cell",
+            &[
+                "linear",
+                "unsafe_chunk",
+                "linear",
+                "unsafe_chunk",
+                "add_",
+                "sigmoid_",
+                "add_",
+                "sigmoid_",
+                "mul_",
+                "add",
+                "tanh_",
+                "sub",
+                "mul_",
+                "add_",
+            ],
+        ),
+        ("aten.rnn_tanh_cell", &["linear", "linear", "add_", "tanh"]),
+        ("aten.rnn_relu_cell", &["linear", "linear", "add_", "relu"]),
+    ])
+});
+
+/// Names that the tracer writes in another way (`torch/csrc/jit/passes/normalize_ops.cpp`).
+const ALIASES: &[(&str, &str)] = &[
+    ("absolute", "abs"),
+    ("absolute_", "abs_"),
+    ("arccos", "acos"),
+    ("arccosh", "acosh"),
+    ("arcsin", "asin"),
+    ("arcsinh", "asinh"),
+    ("arctan", "atan"),
+    ("arctan2", "atan2"),
+    ("arctanh", "atanh"),
+    ("clip", "clamp"),
+    ("clip_", "clamp_"),
+    ("concat", "cat"),
+    ("concatenate", "cat"),
+    ("divide", "div"),
+    ("divide_", "div_"),
+    ("fix", "trunc"),
+    ("ger", "outer"),
+    ("greater", "gt"),
+    ("greater_equal", "ge"),
+    ("inverse", "linalg_inv"),
+    ("less", "lt"),
+    ("less_equal", "le"),
+    ("linalg_matmul", "matmul"),
+    ("moveaxis", "movedim"),
+    ("multiply", "mul"),
+    ("multiply_", "mul_"),
+    ("negative", "neg"),
+    ("negative_", "neg_"),
+    ("not_equal", "ne"),
+    ("row_stack", "vstack"),
+    ("special_expit", "sigmoid"),
+    ("special_softmax", "softmax"),
+    ("subtract", "sub"),
+    ("subtract_", "sub_"),
+    ("swapaxes", "transpose"),
+    ("swapdims", "transpose"),
+    ("true_divide", "div"),
+    ("true_divide_", "div_"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dim::Dim;
+    use crate::trace::{Argument, Passed, TensorId, TraceBuilder};
+
+    fn argument(name: &str, value: impl Into<Value>) -> Argument {
+        Argument {
+            name: name.into(),
+            value: value.into(),
+            passed: Passed::Position,
+        }
+    }
+
+    fn operator(builder: &mut TraceBuilder, name: &str, arguments: Vec<Argument>) -> TensorId {
+        builder.begin(Target::Operator(name.into()), arguments, None);
+        let output = builder.output_tensor(Some(vec![Dim::ONE]), None);
+        builder.end(Value::Tensor(output));
+        output
+    }
+
+    fn kinds(trace: &Trace) -> Vec<String> {
+        graph(trace)
+            .into_iter()
+            .map(|node| node.kind.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn leaves_out_what_nothing_uses() {
+        let mut builder = TraceBuilder::new("test", "test");
+        let input = builder.tensor(None, None, crate::trace::Origin::Input);
+        let used = operator(&mut builder, "aten.conv2d", vec![argument("input", input)]);
+        let unused = operator(&mut builder, "aten.mean", vec![argument("self", used)]);
+        operator(&mut builder, "aten.mul", vec![argument("self", unused)]);
+        let row = operator(&mut builder, "aten.select", vec![argument("self", used)]);
+        operator(&mut builder, "aten.fill_", vec![argument("self", row)]);
+        let output = operator(&mut builder, "aten.swapaxes", vec![argument("self", used)]);
+        builder.trace_mut().output = Value::Tensor(output);
+        let expected = [
+            "aten::_convolution",
+            "aten::select",
+            "aten::fill_",
+            "aten::transpose",
+        ];
+        assert_eq!(kinds(&builder.finish()), expected);
+    }
+
+    #[test]
+    fn records_the_size_arithmetic_of_attention() {
+        // Scalars that torch 2.15 records for nn.MultiheadAttention(32, 4): 4 products for
+        // self-attention, 6 when keys and values are another tensor, 5 then without a bias.
+        let products = |key_is_query: bool, bias: bool| {
+            let mut builder = TraceBuilder::new("test", "test");
+            let mut tensor = || builder.tensor(None, None, crate::trace::Origin::Input);
+            let (query, other, in_proj_bias) = (tensor(), tensor(), tensor());
+            let key = if key_is_query { query } else { other };
+            let bias = if bias {
+                Value::Tensor(in_proj_bias)
+            } else {
+                Value::None
+            };
+            let arguments = vec![
+                argument("query", query),
+                argument("key", key),
+                argument("value", key),
+                argument("in_proj_bias", bias),
+            ];
+            let name = "torch.nn.functional.multi_head_attention_forward";
+            builder.begin(Target::Function(name.into()), arguments, None);
+            let kinds = kinds(&builder.finish());
+            kinds.iter().filter(|kind| *kind == "aten::mul").count()
+        };
+        assert_eq!(products(true, true), 4);
+        assert_eq!(products(false, true), 6);
+        assert_eq!(products(false, false), 5);
+    }
+}

@@ -1,0 +1,77 @@
+//! Arithmetic on sizes, which the tracer records as operators on scalars.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use smol_str::SmolStr;
+
+use crate::trace::{Call, CallId, Target, Trace};
+use crate::value::Value;
+
+#[derive(Deserialize)]
+struct File {
+    arithmetic: Vec<Arithmetic>,
+}
+
+#[derive(Deserialize)]
+struct Arithmetic {
+    classes: Vec<SmolStr>,
+    #[serde(rename = "source")]
+    _source: String,
+    /// Operators without `aten::`, and how many of each.
+    #[serde(flatten)]
+    operators: BTreeMap<SmolStr, usize>,
+}
+
+static BY_CLASS: LazyLock<HashMap<SmolStr, BTreeMap<SmolStr, usize>>> = LazyLock::new(|| {
+    let file: File = match toml::from_str(include_str!("sizes.toml")) {
+        Ok(file) => file,
+        Err(error) => panic!("{error}"),
+    };
+    let entries = file.arithmetic.into_iter().flat_map(|entry| {
+        let operators = entry.operators;
+        entry
+            .classes
+            .into_iter()
+            .map(move |class| (class, operators.clone()))
+    });
+    entries.collect()
+});
+
+/// Tells `record` the operators on scalars that a call makes itself, by name and number.
+pub fn arithmetic(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)) {
+    let call = trace.call(id);
+    match &call.target {
+        Target::Function(name) if name == "torch.nn.functional.multi_head_attention_forward" => {
+            attention(call, record);
+        }
+        Target::Module(module) => {
+            if let Some(operators) = BY_CLASS.get(&trace.module(*module).class.name) {
+                for (operator, times) in operators {
+                    record(operator, *times);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `multi_head_attention_forward` in torch/nn/functional.py of PyTorch 2.15: the width of a head is
+/// a quotient; the shapes of queries, keys, values and the result hold a product each; so do those
+/// of a padding mask and of an added zero; and keys and values that are one tensor, but not the
+/// queries, split the projection at a product, once for the weight and once for the bias.
+fn attention(call: &Call, record: &mut dyn FnMut(&str, usize)) {
+    let is_given = |name: &str| call.argument(name).is_some_and(|value| !value.is_none());
+    let is_true = |name: &str| call.argument(name) == Some(&Value::Bool(true));
+    let tensor = |name: &str| call.argument(name).and_then(Value::tensor);
+    let mut products = 4;
+    products += usize::from(is_given("key_padding_mask"));
+    products += usize::from(is_true("add_zero_attn"));
+    let packed = !is_true("use_separate_proj_weight");
+    if packed && tensor("key") == tensor("value") && tensor("query") != tensor("key") {
+        products += 1 + usize::from(is_given("in_proj_bias"));
+    }
+    record("div", 1);
+    record("mul", products);
+}

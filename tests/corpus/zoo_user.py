@@ -707,7 +707,7 @@ class Seq2Seq(nn.Module):
 
     def forward(self, src, tgt):
         mask = nn.Transformer.generate_square_subsequent_mask(tgt.size(0))
-        return self.head(self.transformer(self.source(src), self.target(tgt), tgt_mask=mask))
+        return self.head(self.transformer(self.source(src), self.target(tgt), tgt_mask=mask, tgt_is_causal=True))
 
 
 class Captioner(nn.Module):

@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 
 use smol_str::{SmolStr, format_smolstr};
 
+use crate::formula::{CallScope, EvalError, Quantity, Scope};
 use crate::trace::{Call, CallId, Target, Trace};
 use crate::value::Value;
 
@@ -77,6 +78,43 @@ pub fn graph(trace: &Trace) -> Vec<Node> {
     }
     nodes
 }
+
+/// The names that rules for operators may use: those of every call, and the functions of an
+/// [einsum](crate::einsum::formula_function).
+pub struct OperatorScope<'a>(CallScope<'a>);
+
+impl<'a> OperatorScope<'a> {
+    /// The names of one operator call.
+    pub fn new(trace: &'a Trace, call: CallId) -> OperatorScope<'a> {
+        OperatorScope(CallScope { trace, call })
+    }
+}
+
+impl Scope for OperatorScope<'_> {
+    fn get(&self, name: &str) -> Result<Quantity, EvalError> {
+        let call = self.0.trace.call(self.0.call);
+        match call.argument(name) {
+            Some(value) => Ok(Quantity::of_value(self.0.trace, value)),
+            // What is not passed has its default.
+            None if OPTIONAL.contains(&name) => Ok(Quantity::None),
+            None => self.0.get(name),
+        }
+    }
+
+    fn call(&self, name: &str, arguments: &[Quantity]) -> Option<Result<Quantity, EvalError>> {
+        crate::einsum::formula_function(name, arguments)
+    }
+}
+
+/// Parameters of operators that need not be passed.
+const OPTIONAL: &[&str] = &[
+    "bias",
+    "interpolation_mode",
+    "padding",
+    "training",
+    "transposed",
+    "weight",
+];
 
 /// Whether an operator is what the program calls, not something inside another operator.
 pub fn is_outermost(trace: &Trace, call: &Call) -> bool {

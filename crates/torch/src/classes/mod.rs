@@ -378,6 +378,11 @@ impl ClassInfo {
         self.entry.short_name()
     }
 
+    /// The class with those it derives from.
+    pub fn class(&self) -> Class {
+        self.entry.class()
+    }
+
     /// `Conv2d(in_channels, out_channels, …)`.
     pub fn signature_text(&self) -> &'static str {
         self.entry.signature.text

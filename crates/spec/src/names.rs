@@ -1,0 +1,507 @@
+//! What every name in a document refers to, for editors and for checks that need no run.
+
+use std::collections::HashMap;
+
+use modelcost_core::SmolStr;
+use modelcost_core::convention::closest;
+use modelcost_core::diagnostic::{Diagnostic, Severity, Suggestion};
+use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
+
+use crate::catalogue;
+use crate::document::{Body, Content, Document, Key, Layer, LayerId, Layers, Parameter, Piece};
+use crate::run;
+
+/// The names of a document.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Where names are defined.
+    pub definitions: Vec<Definition>,
+    /// Where they are used, in the order of the text.
+    pub references: Vec<Reference>,
+    /// Names that refer to nothing that is known before the model runs.
+    pub(crate) unresolved: Vec<Ident>,
+}
+
+/// The definition of a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// The name.
+    pub name: SmolStr,
+    /// Where it stands.
+    pub span: Span,
+    /// What it names.
+    pub kind: DefinitionKind,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionKind {
+    /// A block.
+    Block,
+    /// A layer.
+    Layer(LayerId),
+    /// An argument of a block.
+    Argument,
+    /// An entry of `[variables]`.
+    Variable,
+    /// An input of the model or of a block.
+    Input,
+    /// A parameter or buffer that a body holds.
+    Tensor,
+    /// A symbol in an input's shape.
+    Dimension,
+}
+
+/// A use of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Where it stands.
+    pub span: Span,
+    /// The position in [`Names::definitions`].
+    pub definition: usize,
+}
+
+impl Names {
+    /// The definition that a byte of the text belongs to, by name or by use.
+    pub fn at(&self, offset: usize) -> Option<usize> {
+        let used = self.references.iter().find(|r| r.span.touches(offset));
+        used.map(|reference| reference.definition).or_else(|| {
+            self.definitions
+                .iter()
+                .position(|definition| definition.span.touches(offset))
+        })
+    }
+
+    /// The uses of a definition.
+    pub fn uses(&self, definition: usize) -> impl Iterator<Item = Span> {
+        self.references
+            .iter()
+            .filter(move |reference| reference.definition == definition)
+            .map(|reference| reference.span)
+    }
+}
+
+impl Document {
+    /// What every name refers to.
+    pub fn names(&self) -> Names {
+        let mut walk = Walk {
+            document: self,
+            names: Names::default(),
+            frames: vec![HashMap::new()],
+        };
+        walk.document();
+        walk.names
+            .references
+            .sort_by_key(|reference| reference.span);
+        walk.names
+    }
+}
+
+struct Walk<'d> {
+    document: &'d Document,
+    names: Names,
+    frames: Vec<HashMap<SmolStr, Option<usize>>>,
+}
+
+/// Modules of Python whose names stand before a dot.
+const ROOTS: &[&str] = &[
+    "torch",
+    "nn",
+    "F",
+    "math",
+    "operator",
+    "torchvision",
+    "ops",
+    "einops",
+    "functional",
+    "Tensor",
+];
+
+impl<'d> Walk<'d> {
+    fn define(&mut self, name: &Ident, kind: DefinitionKind) {
+        self.names.definitions.push(Definition {
+            name: name.name.clone(),
+            span: name.span,
+            kind,
+        });
+        let index = self.names.definitions.len() - 1;
+        if let Some(frame) = self.frames.last_mut() {
+            frame.insert(name.name.clone(), Some(index));
+        }
+    }
+
+    /// A name that exists without standing anywhere.
+    fn predefine(&mut self, name: &'static str) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.entry(SmolStr::new_static(name)).or_insert(None);
+        }
+    }
+
+    fn lookup(&self, name: &str) -> Option<Option<usize>> {
+        self.frames
+            .iter()
+            .rev()
+            .find_map(|frame| frame.get(name).copied())
+    }
+
+    fn document(&mut self) {
+        let document = self.document;
+        for block in &document.blocks {
+            self.define(&block.name, DefinitionKind::Block);
+        }
+        for variable in &document.variables {
+            self.define(&variable.name, DefinitionKind::Variable);
+        }
+        for variable in &document.variables {
+            self.expr(&variable.value);
+        }
+        for size in document.inputs.iter().flat_map(|input| &input.shape) {
+            self.dimensions(&size.value);
+        }
+        for block in &document.blocks {
+            self.frames.push(HashMap::new());
+            for argument in &block.args {
+                if let Some(default) = &argument.default {
+                    self.expr(default);
+                }
+            }
+            for argument in &block.args {
+                self.define(&argument.name, DefinitionKind::Argument);
+            }
+            self.body(&block.body, true);
+            self.frames.pop();
+        }
+        self.frames.push(HashMap::new());
+        for input in &document.inputs {
+            self.define(&input.name, DefinitionKind::Input);
+        }
+        self.body(&document.model, false);
+        self.frames.pop();
+    }
+
+    /// The first use of a free name in a shape defines it.
+    fn dimensions(&mut self, expr: &'d Expr) {
+        let mut free = Vec::new();
+        expr.walk(&mut |inner| {
+            if let ExprKind::Name(name) = &inner.kind {
+                free.push(Ident {
+                    name: name.clone(),
+                    span: inner.span,
+                });
+            }
+        });
+        for name in free {
+            match self.lookup(&name.name) {
+                Some(Some(definition)) => self.names.references.push(Reference {
+                    span: name.span,
+                    definition,
+                }),
+                Some(None) => {}
+                None if run::is_builtin(&name.name) => {}
+                None => self.define(&name, DefinitionKind::Dimension),
+            }
+        }
+    }
+
+    fn body(&mut self, body: &'d Body, own_input: bool) {
+        self.frames.push(HashMap::new());
+        if own_input {
+            self.predefine("input");
+        }
+        for Parameter { name, default } in body.input.iter().flatten() {
+            if let Some(default) = default {
+                self.expr(default);
+            }
+            self.define(name, DefinitionKind::Input);
+        }
+        for tensor in &body.tensors {
+            for size in &tensor.shape {
+                self.expr(&size.value);
+            }
+            self.define(&tensor.name, DefinitionKind::Tensor);
+        }
+        let ids = || body.modules.iter().chain(body.layers.ids());
+        for id in ids() {
+            self.define_layer(self.document.layer(*id));
+        }
+        for id in ids() {
+            self.layer(self.document.layer(*id));
+        }
+        if let Some(output) = &body.output {
+            self.expr(output);
+        }
+        self.frames.pop();
+    }
+
+    fn define_layer(&mut self, layer: &'d Layer) {
+        let span = layer.key_span.unwrap_or(layer.span);
+        let kind = DefinitionKind::Layer(layer.id);
+        match &layer.key {
+            Key::Name(name) => self.define(
+                &Ident {
+                    name: name.clone(),
+                    span,
+                },
+                kind,
+            ),
+            Key::Unpack(names) => names.iter().for_each(|name| self.define(name, kind)),
+            Key::Pattern { stem, .. } => self.define(
+                &Ident {
+                    name: stem.clone(),
+                    span,
+                },
+                kind,
+            ),
+            Key::Next => {}
+        }
+    }
+
+    fn layer(&mut self, layer: &'d Layer) {
+        self.frames.push(HashMap::new());
+        self.predefine("i");
+        let exprs = [&layer.when, &layer.repeat];
+        exprs.into_iter().flatten().for_each(|expr| self.expr(expr));
+        layer
+            .from
+            .iter()
+            .flatten()
+            .for_each(|argument| self.expr(&argument.value));
+        if let Key::Pattern { pieces, .. } = &layer.key {
+            for piece in pieces {
+                if let Piece::Expr(expr) = piece {
+                    self.expr(expr);
+                }
+            }
+        }
+        match &layer.content {
+            Content::Expr(expr) => self.expr(expr),
+            Content::Body(body) => {
+                // What stands in an array sees the input of the body around it.
+                let own = matches!(body.layers, Layers::Named(_));
+                self.body(body, own);
+            }
+        }
+        self.frames.pop();
+    }
+
+    fn expr(&mut self, expr: &'d Expr) {
+        if let Some(dotted) = expr.dotted_name().filter(|dotted| dotted.contains('.')) {
+            let root = dotted.split('.').next().unwrap_or_default();
+            if self.lookup(root).is_none() {
+                if !ROOTS.contains(&root) || !run::is_known_dotted(&dotted) {
+                    self.names.unresolved.push(Ident {
+                        name: dotted,
+                        span: expr.span,
+                    });
+                }
+                return;
+            }
+        }
+        match &expr.kind {
+            ExprKind::Name(name) => self.name(name, expr.span),
+            ExprKind::Call(callee, arguments) => {
+                self.expr(callee);
+                for Argument { value, .. } in arguments {
+                    self.expr(value);
+                }
+            }
+            ExprKind::Attribute(base, _) => self.expr(base),
+            ExprKind::Tuple(items) | ExprKind::List(items) => {
+                items.iter().for_each(|item| self.expr(item));
+            }
+            ExprKind::Unary(_, operand) => self.expr(operand),
+            ExprKind::Binary(_, a, b) | ExprKind::And(a, b) | ExprKind::Or(a, b) => {
+                self.expr(a);
+                self.expr(b);
+            }
+            ExprKind::Compare(first, rest) => {
+                self.expr(first);
+                rest.iter().for_each(|(_, operand)| self.expr(operand));
+            }
+            ExprKind::IfElse {
+                test,
+                then,
+                otherwise,
+            } => {
+                self.expr(test);
+                self.expr(then);
+                self.expr(otherwise);
+            }
+            ExprKind::Subscript(base, indices) => {
+                self.expr(base);
+                indices.iter().for_each(|index| self.expr(index));
+            }
+            ExprKind::Slice(lower, upper, step) => {
+                let bounds = [lower, upper, step].into_iter().flatten();
+                bounds.for_each(|bound| self.expr(bound));
+            }
+            _ => {}
+        }
+    }
+
+    fn name(&mut self, name: &SmolStr, span: Span) {
+        match self.lookup(name) {
+            Some(Some(definition)) => {
+                self.names.references.push(Reference { span, definition });
+            }
+            Some(None) => {}
+            None if catalogue::class(name).is_some() || run::is_builtin(name) => {}
+            None => self.names.unresolved.push(Ident {
+                name: name.clone(),
+                span,
+            }),
+        }
+    }
+}
+
+/// What can be said without running the model.
+pub(crate) fn check(document: &Document, diagnostics: &mut Vec<Diagnostic>) {
+    let names = document.names();
+    for name in &names.unresolved {
+        diagnostics.push(unknown(document, &names, name));
+    }
+    unused(document, &names, diagnostics);
+}
+
+fn unknown(document: &Document, names: &Names, name: &Ident) -> Diagnostic {
+    let message = format!("there is no '{}'", name.name);
+    let mut diagnostic = Diagnostic::error(message, name.span.range());
+    let near = match name.name.contains('.') {
+        true => catalogue::near(&name.name),
+        false => near_name(document, names, name),
+    };
+    if let Some(near) = near {
+        diagnostic.help = Some(format!("did you mean '{near}'?"));
+        diagnostic.suggestion = Some(Suggestion {
+            span: name.span.range(),
+            replacement: near,
+        });
+    }
+    diagnostic
+}
+
+fn near_name(document: &Document, names: &Names, name: &Ident) -> Option<String> {
+    for prefix in ["F.", "torch."] {
+        let function = format!("{prefix}{}", name.name);
+        if catalogue::is_function(&function) {
+            return Some(function);
+        }
+    }
+    // Names of the same block, or of the whole file.
+    let block = document
+        .blocks
+        .iter()
+        .find(|block| block.span.touches(name.span.start as usize));
+    let local = names.definitions.iter().filter(|definition| {
+        let inside = block.is_none_or(|block| block.span.touches(definition.span.start as usize));
+        let global = matches!(
+            definition.kind,
+            DefinitionKind::Block | DefinitionKind::Variable | DefinitionKind::Dimension
+        );
+        inside || global
+    });
+    let local: Vec<SmolStr> = local.map(|definition| definition.name.clone()).collect();
+    let classes = modelcost_torch::classes().map(|class| class.short_name());
+    let candidates = local.iter().map(SmolStr::as_str).chain(classes);
+    closest(&name.name, candidates).map(String::from)
+}
+
+/// Warns about layers whose result nothing takes.
+fn unused(document: &Document, names: &Names, diagnostics: &mut Vec<Diagnostic>) {
+    let mut used = vec![false; document.layers.len()];
+    for reference in &names.references {
+        if let DefinitionKind::Layer(id) = names.definitions[reference.definition].kind {
+            used[id.index()] = true;
+        }
+    }
+    let containers = document
+        .layers
+        .iter()
+        .filter_map(|layer| match &layer.content {
+            Content::Body(body) => Some(&**body),
+            Content::Expr(_) => None,
+        });
+    let blocks = document.blocks.iter().map(|block| &block.body);
+    for body in blocks.chain(containers).chain([&document.model]) {
+        let Layers::Named(ids) = &body.layers else {
+            continue;
+        };
+        // From the end: whether what flows here is taken by a later layer, or is the result.
+        let mut taken = body.output.is_none();
+        for id in ids.iter().rev() {
+            let layer = document.layer(*id);
+            if !taken && !used[id.index()] && !matches!(layer.key, Key::Pattern { .. }) {
+                let name = match &layer.key {
+                    Key::Name(name) => format!("'{name}'"),
+                    _ => "this layer".into(),
+                };
+                let span = layer.key_span.unwrap_or(layer.span);
+                diagnostics.push(Diagnostic {
+                    severity: Severity::Warning,
+                    help: Some("name it where it is needed, or delete the line".into()),
+                    ..Diagnostic::error(format!("nothing takes the result of {name}"), span.range())
+                });
+            }
+            match flow(document, layer) {
+                Flow::Takes => taken = true,
+                Flow::Replaces if layer.when.is_none() => taken = false,
+                Flow::Replaces | Flow::Unclear => {}
+            }
+        }
+    }
+}
+
+/// What a layer does with what flows to it.
+enum Flow {
+    /// It is applied to it.
+    Takes,
+    /// It gives something else.
+    Replaces,
+    /// It may be a number, past which the tensor flows.
+    Unclear,
+}
+
+fn flow(document: &Document, layer: &Layer) -> Flow {
+    if layer.from.is_some() {
+        return Flow::Replaces;
+    }
+    match &layer.content {
+        Content::Expr(expr) => flow_of(expr),
+        Content::Body(body) => match &body.layers {
+            Layers::Sequence(ids) => match ids.first() {
+                Some(first) => flow(document, document.layer(*first)),
+                None => Flow::Takes,
+            },
+            _ => Flow::Takes,
+        },
+    }
+}
+
+fn flow_of(expr: &Expr) -> Flow {
+    match &expr.kind {
+        // A module, or a constructor that is not applied yet.
+        ExprKind::Name(_) => Flow::Takes,
+        ExprKind::Call(callee, _) => match &callee.kind {
+            ExprKind::Call(..) => Flow::Replaces,
+            ExprKind::Name(name) if name.starts_with(|c: char| c.is_lowercase()) => {
+                match run::is_builtin(name) {
+                    true => Flow::Unclear,
+                    // A module by its name, or a class given as an argument.
+                    false => Flow::Takes,
+                }
+            }
+            ExprKind::Name(_) => Flow::Takes,
+            _ => match callee.dotted_name() {
+                Some(dotted) if catalogue::class(&dotted).is_some() => Flow::Takes,
+                Some(dotted) if catalogue::is_function(&dotted) => Flow::Replaces,
+                _ => Flow::Unclear,
+            },
+        },
+        ExprKind::IfElse { .. } => Flow::Takes,
+        ExprKind::Binary(_, _, what) => match flow_of(what) {
+            Flow::Takes if matches!(what.kind, ExprKind::Call(..)) => Flow::Takes,
+            _ => Flow::Unclear,
+        },
+        _ => Flow::Unclear,
+    }
+}

@@ -1,0 +1,519 @@
+//! Expressions to values.
+
+use modelcost_core::SmolStr;
+use modelcost_core::dim::Dim;
+use modelcost_core::expr::{BinaryOp, CompareOp, Expr, ExprKind, Span, UnaryOp};
+use modelcost_core::trace::{ModuleId, TensorId};
+use modelcost_core::value::Value;
+use modelcost_torch::Arguments;
+
+use super::call::Given;
+use super::{Context, Fail, Result, Run, Val, arithmetic, builtins, error};
+use crate::catalogue;
+
+impl<'d> Run<'d> {
+    /// The value of an expression.
+    pub(super) fn eval(&mut self, expr: &'d Expr, context: &Context) -> Result<Val> {
+        self.step(1, expr.span)?;
+        self.nested(expr.span, |run| run.eval_kind(expr, context))
+    }
+
+    /// The value of an expression that is not a module.
+    pub(super) fn data(&mut self, expr: &'d Expr, context: &Context) -> Result<Value> {
+        match self.eval(expr, context)? {
+            Val::Data(value) => Ok(value),
+            Val::Unknown => Err(Fail::Poisoned),
+            Val::Module(module) => {
+                let class = self.trace().module(module).class.short_name().to_string();
+                error(
+                    format!(
+                        "this is a {class} module, not a tensor: apply it to something, as in name(x)"
+                    ),
+                    expr.span,
+                )
+            }
+        }
+    }
+
+    fn eval_kind(&mut self, expr: &'d Expr, context: &Context) -> Result<Val> {
+        let value = match &expr.kind {
+            ExprKind::None => Value::None,
+            ExprKind::Bool(value) => Value::Bool(*value),
+            ExprKind::Int(value) => Value::Int(Dim::Const(*value)),
+            ExprKind::Float(value) => Value::Float(*value),
+            ExprKind::Str(text) => Value::Str(text.clone()),
+            ExprKind::Ellipsis => Value::Opaque(SmolStr::new_static("...")),
+            ExprKind::Tuple(items) => Value::Tuple(self.items(items, context)?),
+            ExprKind::List(items) => Value::List(self.items(items, context)?),
+            ExprKind::Name(name) => return self.name(name, expr.span, context),
+            ExprKind::Unary(op, operand) => {
+                let operand = self.data(operand, context)?;
+                return self.unary(*op, operand, expr.span).map(Val::Data);
+            }
+            ExprKind::Binary(op, a, b) => {
+                let (x, y) = (self.data(a, context)?, self.data(b, context)?);
+                return self
+                    .binary(*op, [x, y], [a.span, b.span], expr.span)
+                    .map(Val::Data);
+            }
+            ExprKind::Compare(first, rest) => return self.compare(first, rest, context),
+            ExprKind::And(a, b) => {
+                let value = self.data(a, context)?;
+                return match self.truth(&value, a.span)? {
+                    true => self.eval(b, context),
+                    false => Ok(Val::Data(value)),
+                };
+            }
+            ExprKind::Or(a, b) => {
+                let value = self.data(a, context)?;
+                return match self.truth(&value, a.span)? {
+                    true => Ok(Val::Data(value)),
+                    false => self.eval(b, context),
+                };
+            }
+            ExprKind::IfElse {
+                test,
+                then,
+                otherwise,
+            } => {
+                let value = self.data(test, context)?;
+                return match self.truth(&value, test.span)? {
+                    true => self.eval(then, context),
+                    false => self.eval(otherwise, context),
+                };
+            }
+            ExprKind::Call(callee, arguments) => {
+                return self.call(expr, callee, arguments, context);
+            }
+            ExprKind::Attribute(base, name) => return self.attribute(expr, base, name, context),
+            ExprKind::Subscript(base, indices) => {
+                return self.subscript(expr, base, indices, context);
+            }
+            ExprKind::Slice(lower, upper, step) => {
+                let mut bound = |bound: &'d Option<Box<Expr>>| match bound {
+                    Some(bound) => self.data(bound, context),
+                    None => Ok(Value::None),
+                };
+                let bounds = [bound(lower)?, bound(upper)?, bound(step)?];
+                let names = ["start", "stop", "step"].map(SmolStr::new_static);
+                Value::Dict(names.into_iter().zip(bounds).collect())
+            }
+            // Reported when the document was read.
+            ExprKind::Error => return Err(Fail::Poisoned),
+        };
+        Ok(Val::Data(value))
+    }
+
+    fn items(&mut self, items: &'d [Expr], context: &Context) -> Result<Vec<Value>> {
+        items.iter().map(|item| self.data(item, context)).collect()
+    }
+
+    fn truth(&self, value: &Value, span: Span) -> Result<bool> {
+        arithmetic::truth(value).or_else(|message| error(message, span))
+    }
+
+    /// What a name stands for: the value of a layer, else its module, else a class.
+    fn name(&mut self, name: &SmolStr, span: Span, context: &Context) -> Result<Val> {
+        if let Some(binding) = context.scope.get(name) {
+            if let Some(left_out) = binding.left_out {
+                return self.left_out(name, left_out, span);
+            }
+            return Ok(match (binding.value, binding.module) {
+                (Some(Val::Unknown), _) => return Err(Fail::Poisoned),
+                (Some(value), _) => value,
+                (None, Some(module)) => Val::Module(module),
+                (None, None) => return Err(Fail::Poisoned),
+            });
+        }
+        if let Some(class) = self.class_named(name) {
+            return Ok(Val::Data(Value::Opaque(class)));
+        }
+        if builtins::is_function(name) {
+            return Ok(Val::Data(Value::Opaque(name.clone())));
+        }
+        Err(self.unknown_name(name, span, context))
+    }
+
+    fn left_out<T>(&self, name: &str, condition: Span, span: Span) -> Result<T> {
+        let mut fail = match error::<T>(format!("'{name}' is left out here"), span) {
+            Err(Fail::Error(diagnostic)) => diagnostic,
+            other => return other,
+        };
+        fail.related
+            .push((condition.range(), "because of this".into()));
+        fail.help = Some(format!(
+            "use it under the same condition: ({name} if … else …)"
+        ));
+        Err(Fail::Error(fail))
+    }
+
+    fn unary(&mut self, op: UnaryOp, operand: Value, span: Span) -> Result<Value> {
+        if operand.tensor().is_some() {
+            let name = match op {
+                UnaryOp::Neg => "operator.neg",
+                UnaryOp::Pos => "operator.pos",
+                UnaryOp::Invert => "operator.invert",
+                UnaryOp::Not => return error("the values of a tensor are not known here", span),
+            };
+            return self.function(name, Given::one(operand, span), span);
+        }
+        arithmetic::unary(op, &operand).or_else(|message| error(message, span))
+    }
+
+    fn binary(
+        &mut self,
+        op: BinaryOp,
+        operands: [Value; 2],
+        spans: [Span; 2],
+        span: Span,
+    ) -> Result<Value> {
+        if operands.iter().any(|operand| operand.tensor().is_some()) {
+            let name = match op {
+                BinaryOp::Add => "operator.add",
+                BinaryOp::Sub => "operator.sub",
+                BinaryOp::Mul => "operator.mul",
+                BinaryOp::MatMul => "operator.matmul",
+                BinaryOp::Div => "operator.truediv",
+                BinaryOp::FloorDiv => "operator.floordiv",
+                BinaryOp::Mod => "operator.mod",
+                BinaryOp::Pow => "operator.pow",
+                BinaryOp::BitAnd => "operator.and_",
+                BinaryOp::BitOr => "operator.or_",
+            };
+            for (operand, span) in operands.iter().zip(spans) {
+                if operand.items().is_some() {
+                    return self.tuple_operand(operand, span);
+                }
+            }
+            return self.function(name, Given::positional(operands, spans), span);
+        }
+        let [a, b] = &operands;
+        let value = arithmetic::binary(op, a, b).or_else(|message| error(message, span))?;
+        self.step(value.items().map_or(0, <[Value]>::len), span)?;
+        Ok(value)
+    }
+
+    fn tuple_operand<T>(&self, operand: &Value, span: Span) -> Result<T> {
+        let count = operand.items().map_or(0, <[Value]>::len);
+        let mut result = error(format!("this is {count} values, not a tensor"), span);
+        if let Err(Fail::Error(diagnostic)) = &mut result {
+            diagnostic.help = Some("take one of them: name[0]".into());
+        }
+        result
+    }
+
+    fn compare(
+        &mut self,
+        first: &'d Expr,
+        rest: &'d [(CompareOp, Expr)],
+        context: &Context,
+    ) -> Result<Val> {
+        let mut left = (self.data(first, context)?, first.span);
+        for (op, right) in rest {
+            let value = self.data(right, context)?;
+            let span = left.1.to(right.span);
+            let identity = matches!(op, CompareOp::Is | CompareOp::IsNot);
+            let tensor = left.0.tensor().or(value.tensor()).is_some();
+            if tensor && !identity && rest.len() == 1 {
+                let name = match op {
+                    CompareOp::Eq => "operator.eq",
+                    CompareOp::Ne => "operator.ne",
+                    CompareOp::Lt => "operator.lt",
+                    CompareOp::Le => "operator.le",
+                    CompareOp::Gt => "operator.gt",
+                    CompareOp::Ge => "operator.ge",
+                    _ => return error("the values of a tensor are not known here", span),
+                };
+                let given = Given::positional([left.0, value], [left.1, right.span]);
+                return self.function(name, given, span).map(Val::Data);
+            }
+            let holds = arithmetic::compare(*op, &left.0, &value)
+                .or_else(|message| error(message, span))?;
+            if !holds {
+                return Ok(Val::Data(Value::Bool(false)));
+            }
+            left = (value, right.span);
+        }
+        Ok(Val::Data(Value::Bool(true)))
+    }
+
+    /// The module that an expression names, if it names one: `relu`, `layers[0]`, `attn.qkv`.
+    pub(super) fn module_of(
+        &mut self,
+        expr: &'d Expr,
+        context: &Context,
+    ) -> Result<Option<ModuleId>> {
+        match &expr.kind {
+            ExprKind::Name(name) => match context.scope.get(name) {
+                Some(binding) => match binding.left_out {
+                    Some(condition) => self.left_out(name, condition, expr.span),
+                    None => Ok(binding.module.or(match binding.value {
+                        Some(Val::Module(module)) => Some(module),
+                        _ => None,
+                    })),
+                },
+                None => Ok(None),
+            },
+            ExprKind::Attribute(base, name) => {
+                let Some(base) = self.module_of(base, context)? else {
+                    return Ok(None);
+                };
+                Ok(self.child(base, &name.name))
+            }
+            ExprKind::Subscript(base, indices) => {
+                let Some(base) = self.module_of(base, context)? else {
+                    return Ok(None);
+                };
+                let [index] = indices.as_slice() else {
+                    return Ok(None);
+                };
+                if matches!(index.kind, ExprKind::Slice(..)) {
+                    return Ok(None);
+                }
+                let index_value = self.data(index, context)?;
+                let count = self.trace().module(base).children.len();
+                let name = match &index_value {
+                    Value::Str(name) => name.clone(),
+                    value => {
+                        let at = arithmetic::index(value)
+                            .or_else(|message| error(message, index.span))?;
+                        let at = if at < 0 { at + count as i64 } else { at };
+                        at.to_string().into()
+                    }
+                };
+                match self.child(base, &name) {
+                    Some(child) => Ok(Some(child)),
+                    None => error(
+                        format!("there is no module '{name}' among these {count}"),
+                        index.span,
+                    ),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn attribute(
+        &mut self,
+        expr: &'d Expr,
+        base: &'d Expr,
+        name: &'d modelcost_core::expr::Ident,
+        context: &Context,
+    ) -> Result<Val> {
+        if let Some(dotted) = self.free_dotted_name(expr, context) {
+            return self.constant(&dotted, expr.span);
+        }
+        if let Some(module) = self.module_of(base, context)?
+            && let Some(value) = self.member(module, &name.name)
+        {
+            return Ok(value);
+        }
+        let value = match self.eval(base, context)? {
+            Val::Data(value) => value,
+            Val::Unknown => return Err(Fail::Poisoned),
+            Val::Module(module) => return self.no_member(module, name),
+        };
+        let Some(tensor) = value.tensor() else {
+            if let (Value::Dict(items), name) = (&value, &name.name)
+                && let Some((_, item)) = items.iter().find(|(key, _)| key == name)
+            {
+                return Ok(Val::Data(item.clone()));
+            }
+            return error(
+                format!(
+                    "{} has no attribute '{}'",
+                    arithmetic::describe(&value),
+                    name.name
+                ),
+                name.span,
+            );
+        };
+        self.tensor_attribute(tensor, name, expr.span)
+            .map(Val::Data)
+    }
+
+    fn tensor_attribute(
+        &mut self,
+        tensor: TensorId,
+        name: &modelcost_core::expr::Ident,
+        span: Span,
+    ) -> Result<Value> {
+        match name.name.as_str() {
+            "shape" => Ok(Value::Tuple(self.sizes(tensor, span)?)),
+            "ndim" => Ok(Value::from(self.sizes(tensor, span)?.len())),
+            "dtype" => Ok(self.trace().tensor(tensor).dtype.into()),
+            "device" => Ok(Value::None),
+            "T" | "mT" | "H" | "real" | "imag" => {
+                let name = format!("torch.Tensor.{}", name.name);
+                self.function(&name, Given::one(Value::Tensor(tensor), span), span)
+            }
+            other => {
+                let method = catalogue::is_function(&format!("torch.Tensor.{other}"));
+                let mend = match method {
+                    true => format!("a tensor's '{other}' is a method: call it, as in .{other}(…)"),
+                    false => format!("a tensor has no attribute '{other}'"),
+                };
+                error(mend, name.span)
+            }
+        }
+    }
+
+    /// The sizes of a tensor as values.
+    pub(super) fn sizes(&self, tensor: TensorId, span: Span) -> Result<Vec<Value>> {
+        match &self.trace().tensor(tensor).shape {
+            Some(shape) => Ok(shape.iter().cloned().map(Value::Int).collect()),
+            None => error("the shape of this tensor is not known", span),
+        }
+    }
+
+    /// A parameter, buffer, child or attribute of a module.
+    pub(super) fn member(&self, module: ModuleId, name: &str) -> Option<Val> {
+        let trace = self.trace();
+        let found = trace.module(module);
+        if let Some((_, parameter)) = found.parameters.iter().find(|(key, _)| key == name) {
+            let tensor = parameter.map(|id| trace.parameter(id).tensor);
+            return Some(Val::Data(tensor.into()));
+        }
+        if let Some((_, buffer)) = found.buffers.iter().find(|(key, _)| key == name) {
+            return Some(Val::Data(trace.buffers[buffer.index()].tensor.into()));
+        }
+        if let Some(child) = self.child(module, name) {
+            return Some(Val::Module(child));
+        }
+        trace
+            .attribute(module, name)
+            .map(|value| Val::Data(value.clone()))
+    }
+
+    fn no_member<T>(&self, module: ModuleId, name: &modelcost_core::expr::Ident) -> Result<T> {
+        let found = self.trace().module(module);
+        let class = found.class.short_name();
+        let names = found
+            .parameters
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .chain(found.children.iter().map(|(name, _)| name.as_str()))
+            .chain(found.attributes.iter().map(|(name, _)| name.as_str()));
+        let near = modelcost_core::convention::closest(&name.name, names).map(SmolStr::from);
+        let mut result = error(format!("this {class} has no '{}'", name.name), name.span);
+        if let (Some(near), Err(Fail::Error(diagnostic))) = (near, &mut result) {
+            diagnostic.help = Some(format!("did you mean '{near}'?"));
+        }
+        result
+    }
+
+    fn subscript(
+        &mut self,
+        expr: &'d Expr,
+        base: &'d Expr,
+        indices: &'d [Expr],
+        context: &Context,
+    ) -> Result<Val> {
+        // `layers[0]` where nothing but modules has that name.
+        let value = match self.eval(base, context)? {
+            Val::Data(value) => value,
+            Val::Unknown => return Err(Fail::Poisoned),
+            Val::Module(_) => {
+                return match self.module_of(expr, context)? {
+                    Some(child) => Ok(Val::Module(child)),
+                    None => error("expected one index", expr.span),
+                };
+            }
+        };
+        if value.tensor().is_some() {
+            let mut positions = self.items(indices, context)?;
+            let index = match positions.len() {
+                1 => positions.remove(0),
+                _ => Value::Tuple(positions),
+            };
+            let given = Given::positional([value, index], [base.span, expr.span]);
+            return self
+                .function("operator.getitem", given, expr.span)
+                .map(Val::Data);
+        }
+        let [index_expr] = indices else {
+            return error("expected one index", expr.span);
+        };
+        let index = self.data(index_expr, context)?;
+        self.item_of(&value, &index, index_expr.span).map(Val::Data)
+    }
+
+    /// An item, or a slice, of a tuple, list or mapping.
+    fn item_of(&mut self, value: &Value, index: &Value, span: Span) -> Result<Value> {
+        if let (Value::Dict(items), Value::Str(key)) = (value, index) {
+            let found = items.iter().find(|(name, _)| name == key);
+            return match found {
+                Some((_, value)) => Ok(value.clone()),
+                None => error(format!("there is no item '{key}'"), span),
+            };
+        }
+        let Some(items) = value.items() else {
+            return error(
+                format!("{} has no items", arithmetic::describe(value)),
+                span,
+            );
+        };
+        let known =
+            |value: &Value| arithmetic::index(value).or_else(|message| error(message, span));
+        if let Value::Dict(bounds) = index {
+            let bound = |position: usize| match bounds.get(position).map(|(_, value)| value) {
+                None | Some(Value::None) => Ok(None),
+                Some(value) => known(value).map(Some),
+            };
+            let step = bound(2)?.unwrap_or(1);
+            if step == 0 {
+                return error("a step of zero", span);
+            }
+            let taken = builtins::slice(items, bound(0)?, bound(1)?, step);
+            self.step(taken.len(), span)?;
+            return Ok(match value {
+                Value::Tuple(_) => Value::Tuple(taken),
+                _ => Value::List(taken),
+            });
+        }
+        let at = known(index)?;
+        let count = items.len();
+        let position = if at < 0 { at + count as i64 } else { at };
+        let found = usize::try_from(position).ok().and_then(|at| items.get(at));
+        match found {
+            Some(item) => Ok(item.clone()),
+            None => error(format!("there is no item {at} among {count}"), span),
+        }
+    }
+
+    /// `torch.float32`, `nn.ReLU`, `F.relu`, `math.pi`: a dotted name that is not one of the spec's.
+    fn constant(&mut self, dotted: &str, span: Span) -> Result<Val> {
+        if let Some(value) = builtins::constant(dotted) {
+            return Ok(Val::Data(value));
+        }
+        if let Some(class) = self.class_named(dotted) {
+            return Ok(Val::Data(Value::Opaque(class)));
+        }
+        if catalogue::is_function(dotted) {
+            return Ok(Val::Data(Value::Opaque(dotted.into())));
+        }
+        Err(self.unknown_dotted(dotted, span))
+    }
+
+    /// A dotted name whose first part is no name of the spec.
+    pub(super) fn free_dotted_name(&self, expr: &Expr, context: &Context) -> Option<SmolStr> {
+        let dotted = expr.dotted_name()?;
+        let root = dotted.split('.').next()?;
+        (!context.scope.has(root)).then_some(dotted)
+    }
+
+    /// Calls a function of PyTorch.
+    pub(super) fn function(&mut self, name: &str, given: Given, span: Span) -> Result<Value> {
+        if self.dry {
+            return Err(Fail::Poisoned);
+        }
+        let arguments: Arguments = given.arguments();
+        match self.tracer.call_function(name, &arguments, Some(span)) {
+            Ok(value) => {
+                self.step(1, span)?;
+                Ok(value)
+            }
+            Err(torch) => Err(self.torch_error(torch, &given, span)),
+        }
+    }
+}

@@ -1,0 +1,690 @@
+//! Layers in turn: each takes what the one before it gives, unless it says otherwise.
+
+use modelcost_core::SmolStr;
+use modelcost_core::expr::{BinaryOp, Expr, ExprKind, Span};
+use modelcost_core::trace::ModuleId;
+use modelcost_core::value::Value;
+
+use super::scope::{Binding, Scope};
+use super::{Context, Fail, Kind, Made, Result, Run, Slot, Val, arithmetic, error};
+use crate::document::{Body, Content, Key, Layer, LayerId, Layers, Piece};
+
+/// What one layer came to.
+enum Outcome {
+    /// Its condition does not hold, or it is `None`.
+    LeftOut,
+    /// Its value.
+    Gives(Val),
+}
+
+impl<'d> Run<'d> {
+    /// Runs the layers of a body in turn and gives what the last one gives.
+    pub(super) fn layers_in_turn(
+        &mut self,
+        ids: &'d [LayerId],
+        context: &Context,
+        input: Val,
+    ) -> Result<Val> {
+        let mut flow = input;
+        for id in ids {
+            let layer = self.document.layer(*id);
+            flow = self.layer(layer, context, flow)?;
+        }
+        Ok(flow)
+    }
+
+    /// Runs one layer, all its repetitions included.
+    fn layer(&mut self, layer: &'d Layer, context: &Context, flow: Val) -> Result<Val> {
+        self.step(1, layer.span)?;
+        let (count, repeated) = match self.repetitions(layer, context) {
+            Ok(found) => found,
+            Err(fail) => {
+                self.report(fail)?;
+                self.bind(layer, &layer.key, None, Val::Unknown, context);
+                return Ok(Val::Unknown);
+            }
+        };
+        if count == 0 {
+            self.bind_left_out(layer, context);
+            return Ok(flow);
+        }
+        let mut flow = flow;
+        for index in 0..count {
+            let inner = match repeated {
+                true => Context {
+                    scope: self.index_scope(context, index, layer.span),
+                    owner: context.owner,
+                },
+                false => context.clone(),
+            };
+            let first_call = self.next_call();
+            self.current = None;
+            let outcome = match self.once(layer, &inner, &flow, index) {
+                Ok(outcome) => outcome,
+                Err(fail) => {
+                    self.report(fail)?;
+                    Outcome::Gives(Val::Unknown)
+                }
+            };
+            self.slot = None;
+            let module = self.current.take();
+            let value = match outcome {
+                Outcome::LeftOut => {
+                    self.bind_left_out(layer, context);
+                    continue;
+                }
+                Outcome::Gives(value) => value,
+            };
+            self.bind(layer, &layer.key, module, value.clone(), context);
+            let output = match &value {
+                Val::Data(value) => value.clone(),
+                _ => Value::None,
+            };
+            let calls = first_call..self.next_call();
+            self.made[layer.id.index()].push(Made {
+                module,
+                calls,
+                output,
+            });
+            // A number among the layers is a name for it, not a step of the network.
+            match &value {
+                Val::Data(value) if value.tensors().is_empty() => {}
+                _ => flow = value,
+            }
+        }
+        Ok(flow)
+    }
+
+    fn index_scope(&self, context: &Context, index: usize, span: Span) -> std::rc::Rc<Scope> {
+        let scope = Scope::inside(&context.scope);
+        scope.set(SmolStr::new_static("i"), Binding::data(index, span));
+        scope
+    }
+
+    /// How often a layer is there, and whether that was asked for.
+    fn repetitions(&mut self, layer: &'d Layer, context: &Context) -> Result<(usize, bool)> {
+        if let Some(when) = &layer.when
+            && !self.condition(when, context)?
+        {
+            return Ok((0, false));
+        }
+        let pattern = matches!(layer.key, Key::Pattern { .. });
+        let count = match (&layer.repeat, &layer.content) {
+            (Some(count), _) => Some(count),
+            (None, Content::Expr(expr)) => self.repeat_count(expr, pattern, context),
+            (None, Content::Body(_)) => None,
+        };
+        let Some(count) = count else {
+            if pattern {
+                let span = layer.key_span.unwrap_or(layer.span);
+                return error(
+                    "a name with {i} needs a repetition, as in \"6 * Block(64)\"",
+                    span,
+                );
+            }
+            return Ok((1, false));
+        };
+        let value = self.count(count, context)?;
+        // `blocks = "3 * Block(64)"` is one Sequential of three.
+        let grouped = layer.repeat.is_none() && matches!(layer.key, Key::Name(_));
+        Ok(if grouped { (1, false) } else { (value, true) })
+    }
+
+    /// A number of repetitions.
+    pub(super) fn count(&mut self, expr: &'d Expr, context: &Context) -> Result<usize> {
+        let value = self.data(expr, context)?;
+        let count = match arithmetic::index(&value) {
+            Ok(count) => count,
+            Err(message) => return error(message, expr.span),
+        };
+        if count < 0 {
+            return error(
+                format!("something cannot be repeated {count} times"),
+                expr.span,
+            );
+        }
+        match usize::try_from(count) {
+            Ok(count) if count <= super::MAX_MODULES => Ok(count),
+            _ => error(
+                format!(
+                    "{count} repetitions are too many: a model has at most {} modules",
+                    super::MAX_MODULES
+                ),
+                expr.span,
+            ),
+        }
+    }
+
+    /// The `3` of `"3 * Block(64)"`.
+    pub(super) fn repeat_count<'e>(
+        &self,
+        expr: &'e Expr,
+        pattern: bool,
+        context: &Context,
+    ) -> Option<&'e Expr> {
+        match &expr.kind {
+            ExprKind::Binary(BinaryOp::Mul, count, what)
+                if pattern || self.is_constructor(what, context) =>
+            {
+                Some(count)
+            }
+            _ => None,
+        }
+    }
+
+    fn condition(&mut self, expr: &'d Expr, context: &Context) -> Result<bool> {
+        let value = self.data(expr, context)?;
+        arithmetic::truth(&value).or_else(|message| error(message, expr.span))
+    }
+
+    /// The `a if test else b` of a line, decided.
+    fn decided(&mut self, expr: &'d Expr, context: &Context) -> Result<&'d Expr> {
+        let mut expr = expr;
+        while let ExprKind::IfElse {
+            test,
+            then,
+            otherwise,
+        } = &expr.kind
+        {
+            expr = match self.condition(test, context)? {
+                true => then,
+                false => otherwise,
+            };
+        }
+        Ok(expr)
+    }
+
+    /// The name of a layer's module, and where it stands.
+    fn module_name(&mut self, layer: &'d Layer, context: &Context, next: usize) -> Result<SmolStr> {
+        match &layer.key {
+            Key::Name(name) => Ok(name.clone()),
+            Key::Next => Ok(next.to_string().into()),
+            Key::Unpack(names) => {
+                let names: Vec<&str> = names.iter().map(|name| name.name.as_str()).collect();
+                Ok(names.join(", ").into())
+            }
+            Key::Pattern { pieces, .. } => {
+                let mut name = String::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(text) => name.push_str(text),
+                        Piece::Expr(expr) => {
+                            let value = self.data(expr, context)?;
+                            match value.int() {
+                                Some(number) => name.push_str(&number.to_string()),
+                                None => name.push_str(&arithmetic::describe(&value)),
+                            }
+                        }
+                    }
+                }
+                Ok(name.into())
+            }
+        }
+    }
+
+    /// Runs one repetition of a layer.
+    fn once(
+        &mut self,
+        layer: &'d Layer,
+        context: &Context,
+        flow: &Val,
+        index: usize,
+    ) -> Result<Outcome> {
+        let next = match layer.key {
+            Key::Next => self.trace().module(context.owner).children.len(),
+            _ => index,
+        };
+        let slot = Slot {
+            owner: Some(context.owner),
+            name: self.module_name(layer, context, next)?,
+            layer: Some(layer.id),
+            span: layer.full_span(),
+        };
+        let value = match &layer.content {
+            Content::Body(body) => {
+                let module = self.container(body, slot, context)?;
+                Val::Module(module)
+            }
+            Content::Expr(expr) => {
+                let expr = match (
+                    &expr.kind,
+                    self.repeat_count(expr, index_named(layer), context),
+                ) {
+                    (ExprKind::Binary(_, _, what), Some(count)) => {
+                        if matches!(layer.key, Key::Name(_)) && layer.repeat.is_none() {
+                            let count = self.count(count, context)?;
+                            let module = self.group(what, count, slot, context)?;
+                            return self.apply(layer, module, context, flow);
+                        }
+                        what
+                    }
+                    _ => expr,
+                };
+                let expr = self.decided(expr, context)?;
+                if matches!(expr.kind, ExprKind::None) {
+                    return Ok(Outcome::LeftOut);
+                }
+                self.slot = Some(slot);
+                self.eval(expr, context)?
+            }
+        };
+        match value {
+            Val::Module(module) => self.apply(layer, module, context, flow),
+            value => match layer.from {
+                Some(_) => error(
+                    "'from' is for a module that is not applied to anything yet",
+                    layer.span,
+                ),
+                None => Ok(Outcome::Gives(value)),
+            },
+        }
+    }
+
+    /// Calls a layer's module on what the layer takes.
+    fn apply(
+        &mut self,
+        layer: &'d Layer,
+        module: ModuleId,
+        context: &Context,
+        flow: &Val,
+    ) -> Result<Outcome> {
+        let explicit = match (&layer.from, &layer.content) {
+            (Some(from), _) => Some(from),
+            (None, Content::Body(body)) => self.first_application(body, context),
+            _ => None,
+        };
+        if let Some(arguments) = explicit {
+            let given = self.arguments(arguments, context)?;
+            return self
+                .call_module(module, given, layer.span)
+                .map(Outcome::Gives);
+        }
+        let given = match flow {
+            Val::Data(value) => super::call::Given::one(value.clone(), layer.span),
+            Val::Module(_) => return error("there is nothing to apply this to", layer.span),
+            Val::Unknown => return Err(Fail::Poisoned),
+        };
+        self.call_module(module, given, layer.span)
+            .map(Outcome::Gives)
+    }
+
+    /// What the first item of an array is applied to: `["Conv2d(64, 64, 1)(input)", …]`.
+    fn first_application<'b>(
+        &self,
+        body: &'b Body,
+        context: &Context,
+    ) -> Option<&'b Vec<modelcost_core::expr::Argument>>
+    where
+        'd: 'b,
+    {
+        let Layers::Sequence(ids) = &body.layers else {
+            return None;
+        };
+        let document = self.document;
+        let first = document.layer(*ids.first()?);
+        if let Some(from) = &first.from {
+            return Some(from);
+        }
+        match &first.content {
+            Content::Expr(expr) => match &expr.kind {
+                ExprKind::Call(callee, arguments) if self.is_constructor(callee, context) => {
+                    Some(arguments)
+                }
+                _ => None,
+            },
+            Content::Body(body) => self.first_application(body, context),
+        }
+    }
+
+    /// Makes the children of a Sequential or a list.
+    pub(super) fn build_items(
+        &mut self,
+        ids: &'d [LayerId],
+        owner: ModuleId,
+        context: &Context,
+    ) -> Result<()> {
+        let context = Context {
+            scope: context.scope.clone(),
+            owner,
+        };
+        for (position, id) in ids.iter().enumerate() {
+            let layer = self.document.layer(*id);
+            if let Err(fail) = self.item(layer, position == 0, &context) {
+                self.report(fail)?;
+            }
+            self.slot = None;
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, layer: &'d Layer, first: bool, context: &Context) -> Result<()> {
+        self.step(1, layer.span)?;
+        let (count, repeated) = self.repetitions(layer, context)?;
+        for index in 0..count {
+            let context = match repeated {
+                true => Context {
+                    scope: self.index_scope(context, index, layer.span),
+                    owner: context.owner,
+                },
+                false => context.clone(),
+            };
+            let next = self.trace().module(context.owner).children.len();
+            let slot = Slot {
+                owner: Some(context.owner),
+                name: self.module_name(layer, &context, next)?,
+                layer: Some(layer.id),
+                span: layer.full_span(),
+            };
+            if !first && layer.from.is_some() {
+                return error(ITEM, layer.span);
+            }
+            let module = match &layer.content {
+                Content::Body(body) => Some(self.container(body, slot, &context)?),
+                Content::Expr(expr) => self.item_module(layer, expr, first, slot, &context)?,
+            };
+            if let Some(module) = module {
+                let calls = self.next_call()..self.next_call();
+                self.made[layer.id.index()].push(Made {
+                    module: Some(module),
+                    calls,
+                    output: Value::None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn item_module(
+        &mut self,
+        layer: &'d Layer,
+        expr: &'d Expr,
+        first: bool,
+        slot: Slot,
+        context: &Context,
+    ) -> Result<Option<ModuleId>> {
+        let expr = match (
+            &expr.kind,
+            self.repeat_count(expr, index_named(layer), context),
+        ) {
+            (ExprKind::Binary(_, _, what), Some(count)) => {
+                if matches!(layer.key, Key::Name(_)) && layer.repeat.is_none() {
+                    let count = self.count(count, context)?;
+                    return self.group(what, count, slot, context).map(Some);
+                }
+                what
+            }
+            _ => expr,
+        };
+        let expr = self.decided(expr, context)?;
+        let expr = match &expr.kind {
+            ExprKind::Call(callee, _) if self.is_constructor(callee, context) => match first {
+                true => callee,
+                false => return error(ITEM, expr.span),
+            },
+            _ => expr,
+        };
+        self.make_item(expr, slot, context)
+    }
+
+    /// Makes one child from an expression that stands for a module.
+    pub(super) fn make_item(
+        &mut self,
+        expr: &'d Expr,
+        slot: Slot,
+        context: &Context,
+    ) -> Result<Option<ModuleId>> {
+        if matches!(expr.kind, ExprKind::None) {
+            return Ok(None);
+        }
+        // A module of another line, once more: `["pair", "pair"]`.
+        if let Some(module) = self.module_of(expr, context)? {
+            self.add_child(&slot, module);
+            return Ok(Some(module));
+        }
+        self.slot = Some(slot);
+        match self.eval(expr, context)? {
+            Val::Module(module) => Ok(Some(module)),
+            Val::Unknown => Err(Fail::Poisoned),
+            Val::Data(_) => error(
+                "the items of a Sequential are modules: put a function in a table, or use a module such as Flatten()",
+                expr.span,
+            ),
+        }
+    }
+
+    /// Binds a layer's name.
+    fn bind(
+        &mut self,
+        layer: &'d Layer,
+        key: &Key,
+        module: Option<ModuleId>,
+        value: Val,
+        context: &Context,
+    ) {
+        let span = layer.key_span.unwrap_or(layer.span);
+        let binding = |value| Binding {
+            value: Some(value),
+            module,
+            span,
+            left_out: None,
+        };
+        match key {
+            Key::Name(name) => context.scope.set(name.clone(), binding(value)),
+            Key::Next => {}
+            Key::Pattern { stem, .. } => match value {
+                Val::Data(value) => context.scope.push(stem.clone(), value, span),
+                _ => context.scope.set(stem.clone(), binding(Val::Unknown)),
+            },
+            Key::Unpack(names) => {
+                let items = match &value {
+                    Val::Data(value) => value.items().map(<[Value]>::to_vec),
+                    _ => None,
+                };
+                let fits = items
+                    .as_ref()
+                    .is_some_and(|items| items.len() == names.len());
+                if let (Val::Data(value), false) = (&value, fits) {
+                    let what = match &items {
+                        Some(items) => format!("{} values", items.len()),
+                        None => arithmetic::describe(value),
+                    };
+                    let message = format!("{} names, but the layer gives {what}", names.len());
+                    let fail = error::<()>(message, span);
+                    if let Err(Fail::Error(diagnostic)) = fail {
+                        self.note(*diagnostic);
+                    }
+                }
+                for (index, name) in names.iter().enumerate() {
+                    let item = items
+                        .as_ref()
+                        .filter(|_| fits)
+                        .map(|items| items[index].clone());
+                    let value = item.map_or(Val::Unknown, Val::Data);
+                    context
+                        .scope
+                        .set(name.name.clone(), Binding::value(value, name.span));
+                }
+            }
+        }
+    }
+
+    fn bind_left_out(&mut self, layer: &'d Layer, context: &Context) {
+        let span = layer.key_span.unwrap_or(layer.span);
+        let left_out = Binding {
+            value: None,
+            module: None,
+            span,
+            left_out: Some(layer.when.as_ref().map_or(layer.span, |when| when.span)),
+        };
+        match &layer.key {
+            Key::Name(name) => context.scope.set(name.clone(), left_out),
+            Key::Pattern { stem, .. } if !context.scope.has(stem) => {
+                context
+                    .scope
+                    .set(stem.clone(), Binding::data(Value::List(Vec::new()), span));
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes the declared modules of a body, which are not called in turn.
+    pub(super) fn declared(&mut self, ids: &'d [LayerId], context: &Context) -> Result<()> {
+        for id in ids {
+            let layer = self.document.layer(*id);
+            self.slot = None;
+            if let Err(fail) = self.declare(layer, context) {
+                self.report(fail)?;
+            }
+            self.slot = None;
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, layer: &'d Layer, context: &Context) -> Result<()> {
+        let before = self.trace().module(context.owner).children.len();
+        if let Some(module) = self.rerun_child(layer, context) {
+            self.bind_module(layer, Some(module), context);
+            return Ok(());
+        }
+        let result = self.item(layer, false, context);
+        let children = &self.trace().module(context.owner).children;
+        let module = children.get(before).map(|(_, module)| *module);
+        match module {
+            None if result.is_ok() => self.bind_left_out(layer, context),
+            module => self.bind_module(layer, module, context),
+        }
+        result
+    }
+
+    fn rerun_child(&self, layer: &Layer, context: &Context) -> Option<ModuleId> {
+        let built = self.instance(context.owner)?.built;
+        match &layer.key {
+            Key::Name(name) if built => self.child(context.owner, name),
+            _ => None,
+        }
+    }
+
+    fn bind_module(&mut self, layer: &'d Layer, module: Option<ModuleId>, context: &Context) {
+        if let Key::Name(name) = &layer.key {
+            context.scope.set(
+                name.clone(),
+                Binding {
+                    value: module.is_none().then_some(Val::Unknown),
+                    module,
+                    span: layer.key_span.unwrap_or(layer.span),
+                    left_out: None,
+                },
+            );
+        }
+    }
+
+    /// Calls the children of a Sequential, or of a list in its place, in turn.
+    pub(super) fn items_in_turn(
+        &mut self,
+        module: ModuleId,
+        input: Val,
+        span: Span,
+    ) -> Result<Val> {
+        let children = self.trace().module(module).children.clone();
+        let mut flow = input;
+        for (_, child) in children {
+            let Val::Data(value) = flow else {
+                return Ok(Val::Unknown);
+            };
+            let span = self.maker_span(child).unwrap_or(span);
+            let first_call = self.next_call();
+            let given = super::call::Given::one(value, span);
+            flow = match self.call_module(child, given, span) {
+                Ok(value) => value,
+                Err(fail) => {
+                    self.report(fail)?;
+                    Val::Unknown
+                }
+            };
+            self.note_call(child, first_call, &flow);
+        }
+        Ok(flow)
+    }
+
+    fn maker_span(&self, module: ModuleId) -> Option<Span> {
+        let (layer, _) = self.makers.get(module.index()).copied().flatten()?;
+        Some(self.document.layer(layer).span)
+    }
+
+    /// Adds a call to what the module's own line is known to have made.
+    fn note_call(&mut self, module: ModuleId, first: modelcost_core::trace::CallId, value: &Val) {
+        let Some((layer, index)) = self.makers.get(module.index()).copied().flatten() else {
+            return;
+        };
+        let calls = first..self.next_call();
+        let made = &mut self.made[layer.index()];
+        let output = match value {
+            Val::Data(value) => value.clone(),
+            _ => Value::None,
+        };
+        // Made before it was called.
+        match made.get_mut(index) {
+            Some(made) if made.module == Some(module) && made.calls.is_empty() => {
+                made.calls = calls;
+                made.output = output;
+            }
+            _ => made.push(Made {
+                module: Some(module),
+                calls,
+                output,
+            }),
+        }
+    }
+
+    /// Whether a body is no more than its children in turn.
+    pub(super) fn is_chain(&self, body: &Body, context: &Context) -> bool {
+        let plain = body.input.is_none()
+            && body.modules.is_empty()
+            && body.tensors.is_empty()
+            && body.output.is_none();
+        plain
+            && match &body.layers {
+                Layers::Named(ids) => ids.iter().all(|id| self.is_plain(*id, context)),
+                Layers::Sequence(_) => true,
+                Layers::Single(_) => false,
+            }
+    }
+
+    fn is_plain(&self, id: LayerId, context: &Context) -> bool {
+        let layer = self.document.layer(id);
+        if layer.from.is_some() || matches!(layer.key, Key::Unpack(_)) {
+            return false;
+        }
+        match &layer.content {
+            Content::Body(body) => self.first_application(body, context).is_none(),
+            Content::Expr(expr) => self.is_plain_expr(expr, context),
+        }
+    }
+
+    fn is_plain_expr(&self, expr: &Expr, context: &Context) -> bool {
+        match &expr.kind {
+            ExprKind::None => true,
+            ExprKind::IfElse {
+                then, otherwise, ..
+            } => self.is_plain_expr(then, context) && self.is_plain_expr(otherwise, context),
+            ExprKind::Binary(BinaryOp::Mul, _, what) => self.is_constructor(what, context),
+            _ => self.is_constructor(expr, context),
+        }
+    }
+
+    /// The kind of a body's module by its class.
+    pub(super) fn kind_of(class: &str, body: &'d Body, chain: bool) -> Kind<'d> {
+        match class {
+            "torch.nn.ModuleList" | "torch.nn.ModuleDict" => Kind::List,
+            _ if chain => Kind::Items,
+            _ => Kind::Body(body),
+        }
+    }
+}
+
+const ITEM: &str = "an item of an array takes the one before it: only the first can say what it is applied to; give the array's layers names in a table instead";
+
+/// Whether each repetition has a name of its own.
+fn index_named(layer: &Layer) -> bool {
+    matches!(layer.key, Key::Pattern { .. })
+}

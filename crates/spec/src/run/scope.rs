@@ -1,0 +1,113 @@
+//! Names and what they stand for while a model runs.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use modelcost_core::SmolStr;
+use modelcost_core::expr::Span;
+use modelcost_core::trace::ModuleId;
+use modelcost_core::value::Value;
+
+/// What an expression gives.
+#[derive(Clone, Debug)]
+pub(crate) enum Val {
+    /// A value.
+    Data(Value),
+    /// A module, not called.
+    Module(ModuleId),
+    /// Nothing is known, because of an error that was reported.
+    Unknown,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    /// The value of the layer's last call.
+    pub value: Option<Val>,
+    /// The module that the layer made.
+    pub module: Option<ModuleId>,
+    /// Where the name is defined.
+    pub span: Span,
+    /// The condition under which it was left out.
+    pub left_out: Option<Span>,
+}
+
+impl Binding {
+    pub fn value(value: Val, span: Span) -> Binding {
+        Binding {
+            value: Some(value),
+            module: None,
+            span,
+            left_out: None,
+        }
+    }
+
+    pub fn data(value: impl Into<Value>, span: Span) -> Binding {
+        Binding::value(Val::Data(value.into()), span)
+    }
+}
+
+/// The names of one run of a body, inside those of the body around it.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    parent: Option<Rc<Scope>>,
+    names: RefCell<HashMap<SmolStr, Binding>>,
+}
+
+impl Scope {
+    pub fn inside(parent: &Rc<Scope>) -> Rc<Scope> {
+        Rc::new(Scope {
+            parent: Some(parent.clone()),
+            names: RefCell::default(),
+        })
+    }
+
+    pub fn get(&self, name: &str) -> Option<Binding> {
+        let mut scope = self;
+        loop {
+            if let Some(binding) = scope.names.borrow().get(name) {
+                return Some(binding.clone());
+            }
+            scope = scope.parent.as_deref()?;
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        let mut scope = self;
+        loop {
+            if scope.names.borrow().contains_key(name) {
+                return true;
+            }
+            match scope.parent.as_deref() {
+                Some(parent) => scope = parent,
+                None => return false,
+            }
+        }
+    }
+
+    pub fn set(&self, name: SmolStr, binding: Binding) {
+        self.names.borrow_mut().insert(name, binding);
+    }
+
+    /// Appends to the list that a name stands for.
+    pub fn push(&self, name: SmolStr, value: Value, span: Span) {
+        let mut names = self.names.borrow_mut();
+        let binding = names
+            .entry(name)
+            .or_insert_with(|| Binding::data(Value::List(Vec::new()), span));
+        if let Some(Val::Data(Value::List(items))) = &mut binding.value {
+            items.push(value);
+        }
+    }
+
+    /// All names that are visible, for suggestions.
+    pub fn visible(&self) -> Vec<SmolStr> {
+        let mut out: Vec<SmolStr> = self.names.borrow().keys().cloned().collect();
+        if let Some(parent) = &self.parent {
+            out.extend(parent.visible());
+        }
+        out.sort();
+        out
+    }
+}

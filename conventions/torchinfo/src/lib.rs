@@ -100,7 +100,7 @@ impl Convention for Torchinfo {
             value,
             exact: Some(exact),
         };
-        let text = text::thousands(&non_trainable);
+        let text = non_trainable.grouped();
         report
             .extras
             .push(figure("Non-trainable params", text, non_trainable));

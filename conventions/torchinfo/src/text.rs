@@ -46,13 +46,9 @@ pub fn table(list: &SummaryList, statistics: &Statistics) -> String {
     }
     let _ = writeln!(out, "{divider}");
     let non_trainable = &statistics.params - &statistics.trainable;
-    let _ = writeln!(out, "Total params: {}", thousands(&statistics.params));
-    let _ = writeln!(
-        out,
-        "Trainable params: {}",
-        thousands(&statistics.trainable)
-    );
-    let _ = writeln!(out, "Non-trainable params: {}", thousands(&non_trainable));
+    let _ = writeln!(out, "Total params: {}", statistics.params.grouped());
+    let _ = writeln!(out, "Trainable params: {}", statistics.trainable.grouped());
+    let _ = writeln!(out, "Non-trainable params: {}", non_trainable.grouped());
     let _ = writeln!(out, "Total mult-adds{}", readable(&statistics.mult_adds));
     let _ = writeln!(out, "{divider}");
     for (name, bytes) in statistics.sizes() {
@@ -110,7 +106,7 @@ fn params(info: &LayerInfo, leftover: &Dim) -> String {
         return "(recursive)".into();
     }
     if info.depth == MAX_DEPTH || info.is_leaf_layer {
-        let count = thousands(&parameters.count);
+        let count = parameters.count.grouped();
         if parameters.trainable == Dim::ZERO {
             return format!("({count})");
         }
@@ -118,24 +114,8 @@ fn params(info: &LayerInfo, leftover: &Dim) -> String {
     }
     match leftover.as_const() {
         Some(count) if count <= 0 => "--".into(),
-        _ => thousands(leftover),
+        _ => leftover.grouped(),
     }
-}
-
-/// `1,234,567`
-pub fn thousands(value: &Dim) -> String {
-    let Some(value) = value.as_const() else {
-        return value.to_string();
-    };
-    let digits = value.unsigned_abs().to_string();
-    let mut out = String::from(if value < 0 { "-" } else { "" });
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Millions of bytes with two decimals.
@@ -160,13 +140,13 @@ fn readable(count: &Dim) -> String {
         ("M", count / 1e6)
     };
     if value.fract() == 0.0 {
-        return format!(" ({unit}): {}", thousands(&Dim::from(value as i128)));
+        return format!(" ({unit}): {}", Dim::from(value as i128).grouped());
     }
     let text = format!("{value:.2}");
     match text.split_once('.') {
         Some((whole, rest)) => {
             let whole = whole.parse::<i128>().unwrap_or_default();
-            format!(" ({unit}): {}.{rest}", thousands(&Dim::from(whole)))
+            format!(" ({unit}): {}.{rest}", Dim::from(whole).grouped())
         }
         None => format!(" ({unit}): {text}"),
     }
@@ -178,7 +158,7 @@ mod tests {
 
     #[test]
     fn numbers_as_python_prints_them() {
-        assert_eq!(thousands(&Dim::from(61_100_840)), "61,100,840");
+        assert_eq!(Dim::from(61_100_840).grouped(), "61,100,840");
         assert_eq!(readable(&Dim::from(714_682_664)), " (M): 714.68");
         assert_eq!(readable(&Dim::from(2_000_000)), " (M): 2");
         assert_eq!(megabytes(&Dim::from(602_176)), "0.60");

@@ -172,7 +172,11 @@ impl Dim {
 
     /// Division rounding up, as convolutions with `ceil_mode` use it.
     pub fn ceil_div(&self, divisor: &Dim) -> Dim {
-        -(-self.clone()).floor_div(divisor)
+        match divisor {
+            // The same, and shorter to read: `(n + 1)//2` rather than `-((-n)//2)`.
+            Dim::Const(known) if *known > 0 => (self + (known - 1)).floor_div(divisor),
+            _ => -(-self.clone()).floor_div(divisor),
+        }
     }
 
     /// Python's `%`. Division by zero gives [`Dim::Overflow`].
@@ -217,6 +221,22 @@ impl Dim {
     pub fn product<'a>(dims: impl IntoIterator<Item = &'a Dim>) -> Dim {
         dims.into_iter()
             .fold(Dim::ONE, |product, dim| product * dim)
+    }
+
+    /// With commas between thousands, as Python's `{:,}` has them; an expression as it is.
+    pub fn grouped(&self) -> String {
+        let Dim::Const(value) = self else {
+            return self.to_string();
+        };
+        let digits = value.unsigned_abs().to_string();
+        let mut out = String::from(if *value < 0 { "-" } else { "" });
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                out.push(',');
+            }
+            out.push(digit);
+        }
+        out
     }
 
     /// An approximation for sorting and shares; symbols count as one.
@@ -646,6 +666,13 @@ mod tests {
             "((n + 1)//2) - 1"
         );
         assert_eq!((n() * 2 + 5).floor_div(&Dim::Const(2)).to_string(), "n + 2");
+    }
+
+    #[test]
+    fn groups_thousands() {
+        assert_eq!(Dim::from(0).grouped(), "0");
+        assert_eq!(Dim::from(37_752_832).grouped(), "37,752,832");
+        assert_eq!(Dim::from(-123_456).grouped(), "-123,456");
     }
 
     #[test]

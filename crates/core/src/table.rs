@@ -341,6 +341,9 @@ pub enum Inside {
     Count,
     /// They are not: the outer rule covers them.
     Skip,
+    /// Only operators are counted, and only those that are made of no others: what a
+    /// `TorchDispatchMode` sees.
+    Innermost,
 }
 
 #[derive(Deserialize)]
@@ -495,6 +498,9 @@ impl Convention for Table {
         while at < trace.calls.len() {
             let id = CallId::new(at);
             at += 1;
+            if self.inside == Inside::Innermost && !is_innermost(trace, id) {
+                continue;
+            }
             let Some(count) =
                 self.rules
                     .apply(trace, id, &CallScope { trace, call: id }, &mut report)
@@ -517,6 +523,14 @@ impl Convention for Table {
             |module| counted[module],
         )
     }
+}
+
+fn is_innermost(trace: &Trace, call: CallId) -> bool {
+    let is_operator = |target: &Target| matches!(target, Target::Operator(_));
+    is_operator(&trace.call(call).target)
+        && !trace
+            .inside(call)
+            .any(|(_, call)| is_operator(&call.target))
 }
 
 /// Fills in totals, parameters and rows of a report whose entries are complete.

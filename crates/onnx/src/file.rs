@@ -1,0 +1,134 @@
+//! Models in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::decode::decode;
+use crate::error::OnnxError;
+use crate::model::{Model, TensorData};
+
+/// An open model file. Models borrow from it.
+pub struct ModelFile {
+    path: PathBuf,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Map(memmap2::Mmap),
+    Owned(Vec<u8>),
+}
+
+impl ModelFile {
+    /// Opens a file without reading it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<ModelFile, OnnxError> {
+        let path = path.as_ref();
+        let io = |source| OnnxError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = fs::File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let bytes = if length == 0 {
+            Bytes::Owned(Vec::new())
+        } else {
+            // SAFETY: the map is read-only. A file that another program cuts short while it is
+            // being read raises SIGBUS, as it does for every program that maps files; copying
+            // gigabytes of weights to be safe from that would cost what the map saves.
+            #[allow(unsafe_code)]
+            let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
+            // Without the hint the kernel reads weights ahead that nobody asks for.
+            #[cfg(unix)]
+            let _ = map.advise(memmap2::Advice::Random);
+            Bytes::Map(map)
+        };
+        Ok(ModelFile {
+            path: path.to_owned(),
+            bytes,
+        })
+    }
+
+    /// A model that is in memory already.
+    pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> ModelFile {
+        ModelFile {
+            path: path.into(),
+            bytes: Bytes::Owned(bytes),
+        }
+    }
+
+    /// Where it came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Map(map) => map,
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+
+    /// Decodes the model.
+    ///
+    /// # Errors
+    /// When the file is not a valid model, or keeps tensors outside its folder.
+    pub fn model(&self) -> Result<Model<'_>, OnnxError> {
+        let model = decode(self.bytes())?;
+        check_external(&model)?;
+        Ok(model)
+    }
+}
+
+/// External data must stay in the model's folder. The files need not exist: nothing reads them.
+fn check_external(model: &Model<'_>) -> Result<(), OnnxError> {
+    for tensor in &model.graph.initializers {
+        let TensorData::External(entries) = &tensor.data else {
+            continue;
+        };
+        let location = entries
+            .iter()
+            .find(|(key, _)| *key == "location")
+            .map_or("", |(_, value)| *value);
+        if leaves_folder(location) {
+            return Err(OnnxError::ExternalPath {
+                tensor: tensor.name.to_owned(),
+                location: location.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn leaves_folder(location: &str) -> bool {
+    let drive = location.as_bytes().get(1) == Some(&b':');
+    let mut depth = 0i32;
+    for part in location.split(['/', '\\']) {
+        match part {
+            "" | "." => {}
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        if depth < 0 {
+            return true;
+        }
+    }
+    drive || location.starts_with(['/', '\\'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaves_folder;
+
+    #[test]
+    fn paths_out_of_the_folder() {
+        for path in ["/etc/passwd", "../x", "a/../../x", "C:\\x", "\\\\host\\x"] {
+            assert!(leaves_folder(path), "{path}");
+        }
+        for path in ["weights.bin", "data/w.bin", "a/../b", "./w", ""] {
+            assert!(!leaves_folder(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The tree of calls: modules hold functions, functions hold operators.
+
+use std::collections::HashMap;
+
+use modelcost_core::fidelity::Level;
+use modelcost_core::trace::{
+    Argument, Class, ModuleId, Origin, Passed, Target, TensorId, TraceBuilder,
+};
+use modelcost_core::value::Value;
+use smol_str::SmolStr;
+
+use crate::program::arguments::{bind, complete};
+use crate::program::classes;
+use crate::program::flatten::Flat;
+use crate::program::frames::{self, Frame, Item};
+use crate::program::function::{self, Source};
+use crate::program::modules::Tree;
+use crate::program::operators::{self, Call};
+use crate::program::stack::{Entry, Stacks};
+
+/// What the root module is called with and returns.
+pub struct Root {
+    /// Its arguments.
+    pub arguments: Vec<Argument>,
+    /// Its output.
+    pub output: Value,
+}
+
+/// Writes all calls. `false` if modules nest too deeply.
+pub fn emit(
+    builder: &mut TraceBuilder,
+    tree: &Tree<'_>,
+    stacks: &Stacks<'_>,
+    nodes: &[Flat<'_>],
+    root: Root,
+) -> bool {
+    let Some(mut frames) = frames::cut(nodes, stacks, begins_again) else {
+        return false;
+    };
+    frames::flow(&mut frames, nodes, &root.output.tensors());
+    for frame in &frames {
+        if let Some(id) = tree.by_path.get(&frame.entry.path) {
+            let module = &mut builder.trace_mut().modules[id.index()];
+            if module.class.name.is_empty() && !frame.entry.class.is_empty() {
+                module.class = classes::class(frame.entry.class);
+            }
+        }
+    }
+    let owners = owners(builder, tree);
+    let mut emitter = Emitter {
+        builder,
+        tree,
+        nodes,
+        frames: &frames,
+        owners,
+        lines: HashMap::new(),
+        guesses: Vec::new(),
+        root: Some(root),
+    };
+    emitter.frame(0);
+    let guesses = std::mem::take(&mut emitter.guesses);
+    if let Some((name, line)) = guesses.first() {
+        let text = format!(
+            "{} call{} made where the program does not show the source, such as {name} in `{line}`; \
+             taken for the infix operator, which tools that patch Tensor methods do not count",
+            guesses.len(),
+            if guesses.len() == 1 { " is" } else { "s are" },
+        );
+        builder
+            .trace_mut()
+            .fidelity
+            .note(Level::Reconstructed, text);
+    }
+    super::infer::classes(builder);
+    super::infer::attributes(builder);
+    true
+}
+
+/// Whether a node begins another call of a layer whose forward is one function.
+fn begins_again(entry: &Entry<'_>, first: &Flat<'_>, node: &Flat<'_>) -> bool {
+    let Some(name) = entry.class.strip_prefix("torch.nn.modules.") else {
+        return false;
+    };
+    let name = name.rsplit('.').next().unwrap_or(name);
+    let several = [
+        "RNN",
+        "LSTM",
+        "GRU",
+        "MultiheadAttention",
+        "Transformer",
+        "Adaptive",
+    ];
+    if several.iter().any(|prefix| name.starts_with(prefix)) {
+        return false;
+    }
+    let function = |node: &Flat<'_>| {
+        node.torch_fn
+            .split_once(';')
+            .map(|(_, function)| function.len())
+    };
+    first.torch_fn != node.torch_fn
+        && function(first).is_some()
+        && first.torch_fn.rsplit(';').next() == node.torch_fn.rsplit(';').next()
+}
+
+/// The paths of the modules that own a parameter or buffer, by its tensor.
+fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> HashMap<TensorId, Vec<SmolStr>> {
+    let mut out: HashMap<TensorId, Vec<SmolStr>> = HashMap::new();
+    let trace = builder.trace();
+    for (path, id) in &tree.by_path {
+        let module = trace.module(*id);
+        let parameters = module.parameters.iter().filter_map(|(_, id)| Some((*id)?));
+        let tensors = parameters.map(|id| trace.parameter(id).tensor);
+        let buffers = module
+            .buffers
+            .iter()
+            .map(|(_, id)| trace.buffers[id.index()].tensor);
+        for tensor in tensors.chain(buffers) {
+            out.entry(tensor).or_default().push(path.clone());
+        }
+    }
+    out
+}
+
+/// Writes calls, module by module.
+pub struct Emitter<'e, 'a> {
+    /// Where they go.
+    pub builder: &'e mut TraceBuilder,
+    tree: &'e Tree<'a>,
+    /// All nodes.
+    pub nodes: &'e [Flat<'a>],
+    frames: &'e [Frame<'a>],
+    owners: HashMap<TensorId, Vec<SmolStr>>,
+    /// How often a line has called a function, by call of a module.
+    lines: HashMap<(usize, String), usize>,
+    guesses: Vec<(SmolStr, String)>,
+    root: Option<Root>,
+}
+
+impl<'a> Emitter<'_, 'a> {
+    fn frame(&mut self, index: usize) {
+        let frame = &self.frames[index];
+        let path = frame.entry.path.clone();
+        let Some(module) = self.tree.by_path.get(&path).copied() else {
+            return;
+        };
+        let class = self.builder.trace().module(module).class.clone();
+        self.tie(module, &class, frame);
+        let root = if index == 0 { self.root.take() } else { None };
+        let (arguments, output) = match root {
+            Some(root) => (root.arguments, root.output),
+            None => (
+                self.module_arguments(&class, frame, &path),
+                self.module_output(&class, frame),
+            ),
+        };
+        self.builder.begin(Target::Module(module), arguments, None);
+        let mut at = 0;
+        while at < frame.items.len() {
+            match frame.items[at] {
+                Item::Frame(child) => {
+                    self.frame(child);
+                    at += 1;
+                }
+                Item::Node(first) => {
+                    let torch_fn = self.nodes[first].torch_fn;
+                    let same = |item: &&Item| match item {
+                        Item::Node(node) => {
+                            !torch_fn.is_empty() && self.nodes[*node].torch_fn == torch_fn
+                        }
+                        Item::Frame(_) => false,
+                    };
+                    let count = frame.items[at + 1..].iter().take_while(same).count();
+                    let group: Vec<usize> = frame.items[at..=at + count]
+                        .iter()
+                        .filter_map(|item| match item {
+                            Item::Node(node) => Some(*node),
+                            Item::Frame(_) => None,
+                        })
+                        .collect();
+                    self.group(index, &group);
+                    at += count + 1;
+                }
+            }
+        }
+        self.builder.end(output);
+    }
+
+    /// Whether a tensor is a parameter or buffer of a module or of one inside it.
+    fn owned_by(&self, tensor: TensorId, path: &str) -> bool {
+        let Some(owners) = self.owners.get(&tensor) else {
+            return false;
+        };
+        path.is_empty()
+            || owners.iter().any(|owner| {
+                let rest = owner.strip_prefix(path);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+    }
+
+    /// A layer that computes with a parameter owns it, though the program may know the parameter
+    /// only by the name of another owner.
+    fn tie(&mut self, module: ModuleId, class: &Class, frame: &Frame<'a>) {
+        if !classes::is_torch(class) {
+            return;
+        }
+        let only_nodes = frame.items.iter().all(|item| matches!(item, Item::Node(_)));
+        let plain = |(name, _): &(SmolStr, _)| name == "weight" || name == "bias";
+        let own = &self.builder.trace().module(module).parameters;
+        if !only_nodes || !own.iter().all(plain) {
+            return;
+        }
+        for item in &frame.items {
+            let Item::Node(node) = item else { continue };
+            for argument in &self.nodes[*node].arguments {
+                if argument.name != "weight" && argument.name != "bias" {
+                    continue;
+                }
+                let Value::Tensor(tensor) = argument.value else {
+                    continue;
+                };
+                let trace = self.builder.trace();
+                let Origin::Parameter(parameter) = trace.tensor(tensor).origin else {
+                    continue;
+                };
+                let own = &trace.module(module).parameters;
+                if !own.iter().any(|(name, _)| *name == argument.name) {
+                    self.builder
+                        .tie_parameter(module, argument.name.clone(), parameter);
+                }
+            }
+        }
+    }
+
+    /// What a module is called with: the tensors that come from outside, under the names of the
+    /// class's `forward` where that is known.
+    fn module_arguments(&self, class: &Class, frame: &Frame<'a>, path: &str) -> Vec<Argument> {
+        if let Some(arguments) = operators::special_arguments(self, class, frame) {
+            return arguments;
+        }
+        let torch = classes::is_torch(class);
+        let leaf = frame.items.iter().all(|item| matches!(item, Item::Node(_)));
+        let is_state = |tensor: TensorId| {
+            let origin = self.builder.trace().tensor(tensor).origin;
+            match origin {
+                Origin::Parameter(_) | Origin::Buffer(_) => {
+                    self.owned_by(tensor, path) || torch && leaf && self.is_weight(frame, tensor)
+                }
+                _ => false,
+            }
+        };
+        let inputs = frame
+            .inputs
+            .iter()
+            .copied()
+            .filter(|tensor| !is_state(*tensor));
+        let known = modelcost_torch::class(&class.name).filter(|info| info.name() == class.name);
+        let signature = known.map(|info| info.forward_signature());
+        let named = |(at, tensor)| Argument {
+            name: signature
+                .and_then(|signature| signature.parameters.get(at))
+                .map_or(
+                    SmolStr::default(),
+                    |parameter: &modelcost_torch::Parameter| parameter.name.clone(),
+                ),
+            value: Value::Tensor(tensor),
+            passed: Passed::Position,
+        };
+        inputs.enumerate().map(named).collect()
+    }
+
+    /// Whether the layer uses a tensor as its weight and not as what it is applied to.
+    fn is_weight(&self, frame: &Frame<'a>, tensor: TensorId) -> bool {
+        let uses = frame.items.iter().filter_map(|item| match item {
+            Item::Node(node) => Some(&self.nodes[*node].arguments),
+            Item::Frame(_) => None,
+        });
+        uses.flatten().any(|argument| {
+            argument.value == Value::Tensor(tensor)
+                && matches!(
+                    argument.name.as_str(),
+                    "weight" | "bias" | "running_mean" | "running_var"
+                )
+        })
+    }
+
+    fn module_output(&self, class: &Class, frame: &Frame<'a>) -> Value {
+        if let Some(output) = operators::special_output(self, class, frame) {
+            return output;
+        }
+        match frame.outputs.as_slice() {
+            [single] => Value::Tensor(*single),
+            // Nobody uses it: what was computed last.
+            [] => {
+                let last = self.nodes[frame.start..frame.end].last();
+                last.map_or(Value::None, |node| first_tensor(&node.output))
+            }
+            several => Value::Tuple(several.iter().map(|id| Value::Tensor(*id)).collect()),
+        }
+    }
+
+    /// The nodes of one function call.
+    fn group(&mut self, frame: usize, group: &[usize]) {
+        let Some(first) = group.first().map(|index| &self.nodes[*index]) else {
+            return;
+        };
+        let line = first.line().into_owned();
+        let function_name = first.torch_fn.split_once(';').map_or("", |(_, name)| name);
+        let key = (frame, format!("{function_name} {}", first.frame()));
+        let count = self.lines.entry(key).or_insert(0);
+        let source = Source {
+            line: &line,
+            frame: first.frame(),
+            occurrence: *count,
+        };
+        *count += 1;
+        let named = function::name(first.torch_fn, first.source_fn, &first.op, &source);
+        let calls: Vec<Call> = group
+            .iter()
+            .map(|index| operators::call(&self.nodes[*index]))
+            .collect();
+        let Some(named) = named else {
+            calls.iter().for_each(|call| self.operator(call));
+            return;
+        };
+        if named.guessed {
+            self.guesses.push((named.name.clone(), line.clone()));
+        }
+        // A function of torch.nn.functional that hands on to another one of them.
+        let outer = operators::caller(&named.name, &line);
+        let arguments = operators::function_arguments(self, &named.name, &calls);
+        let output = operators::function_output(&named.name, &calls);
+        if let Some(outer) = &outer {
+            let target = Target::Function(outer.clone());
+            let given = bind(outer, &calls[0].op, &calls[0].arguments);
+            self.builder.begin(target, given, None);
+        }
+        self.builder
+            .begin(Target::Function(named.name.clone()), arguments, None);
+        for call in &calls {
+            match operators::inner_function(&named.name, &call.op) {
+                Some(inner) if inner != named.name => {
+                    let arguments = bind(&inner, &call.op, &call.arguments);
+                    self.builder.begin(Target::Function(inner), arguments, None);
+                    self.operator(call);
+                    self.builder.end(call.output.clone());
+                }
+                _ => self.operator(call),
+            }
+        }
+        self.builder.end(output.clone());
+        if outer.is_some() {
+            self.builder.end(output);
+        }
+    }
+
+    fn operator(&mut self, call: &Call) {
+        let arguments = complete(super::schemas::schema(&call.op), &call.arguments);
+        let target = Target::Operator(call.op.clone());
+        let id = self.builder.begin(target, arguments.clone(), None);
+        modelcost_torch::dispatch::expand(self.builder, &call.op, &arguments, &call.output);
+        for tensor in call.output.tensors() {
+            let origin = &mut self.builder.trace_mut().tensors[tensor.index()].origin;
+            if *origin == Origin::Constant {
+                *origin = Origin::Call(id);
+            }
+        }
+        self.builder.end(call.output.clone());
+    }
+}
+
+/// The first tensor of an output.
+pub fn first_tensor(value: &Value) -> Value {
+    value
+        .tensors()
+        .first()
+        .map_or(Value::None, |id| Value::Tensor(*id))
+}

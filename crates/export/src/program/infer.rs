@@ -1,0 +1,167 @@
+//! What the program does not say of modules and what they do tells.
+
+use modelcost_core::trace::{CallId, ModuleId, Target, Trace, TraceBuilder};
+use smol_str::SmolStr;
+
+use crate::program::classes;
+
+/// Gives a class to modules that were never called, and bases to users' classes.
+pub fn classes(builder: &mut TraceBuilder) {
+    let trace = builder.trace_mut();
+    for index in 0..trace.modules.len() {
+        if trace.modules[index].class.name.is_empty() {
+            let id = ModuleId::new(index);
+            trace.modules[index].class = classes::class(uncalled(trace, id));
+        }
+    }
+    let called = trace.calls_by_module();
+    for (index, calls) in called.iter().enumerate() {
+        let class = &trace.modules[index].class;
+        if !class.bases.is_empty() || class.name.starts_with("torch") {
+            continue;
+        }
+        if let Some(base) = calls
+            .first()
+            .and_then(|call| layer(trace, ModuleId::new(index), *call))
+        {
+            let base = classes::class(base);
+            let bases = std::iter::once(base.name).chain(base.bases).collect();
+            trace.modules[index].class.bases = bases;
+        }
+    }
+}
+
+/// The class of a module that the program never calls, by what it holds.
+fn uncalled(trace: &Trace, id: ModuleId) -> &'static str {
+    let module = trace.module(id);
+    if id == Trace::ROOT {
+        return "torch.nn.Module";
+    }
+    if !module.children.is_empty() {
+        let numbered = module
+            .children
+            .iter()
+            .all(|(name, _)| name.bytes().all(|byte| byte.is_ascii_digit()));
+        return if numbered {
+            "torch.nn.ModuleList"
+        } else {
+            "torch.nn.ModuleDict"
+        };
+    }
+    let parents = trace.modules.iter().filter(|parent| {
+        parent
+            .children
+            .iter()
+            .any(|(name, child)| *child == id && name == "out_proj")
+    });
+    if parents
+        .into_iter()
+        .any(|parent| parent.class.is("torch.nn.MultiheadAttention"))
+    {
+        return "torch.nn.modules.linear.NonDynamicallyQuantizableLinear";
+    }
+    let named = |wanted: &str| {
+        let found = module.parameters.iter().find(|(name, _)| name == wanted)?;
+        Some(trace.parameter(found.1?).shape.len())
+    };
+    if module.parameters.is_empty() && module.buffers.is_empty() {
+        return "torch.nn.Identity";
+    }
+    if module
+        .parameters
+        .iter()
+        .any(|(name, _)| name == "weight_ih_l0")
+    {
+        return "torch.nn.LSTM";
+    }
+    let averages = module
+        .buffers
+        .iter()
+        .any(|(name, _)| name == "running_mean");
+    match (named("weight"), named("bias")) {
+        (Some(5), _) => "torch.nn.Conv3d",
+        (Some(4), _) => "torch.nn.Conv2d",
+        (Some(3), _) => "torch.nn.Conv1d",
+        (Some(2), _) => "torch.nn.Linear",
+        (Some(1), _) if averages => "torch.nn.BatchNorm2d",
+        (Some(1), _) => "torch.nn.LayerNorm",
+        _ => "torch.nn.ParameterList",
+    }
+}
+
+/// The layer that a user's class must derive from: it holds just that layer's parameters, and its
+/// forward is just that layer's operator on them.
+fn layer(trace: &Trace, module: ModuleId, call: CallId) -> Option<&'static str> {
+    let own = trace.module(module);
+    if !own.children.is_empty() || !own.parameters.iter().any(|(name, _)| name == "weight") {
+        return None;
+    }
+    let known = |(name, _): &(SmolStr, _)| name == "weight" || name == "bias";
+    if !own.parameters.iter().all(known) {
+        return None;
+    }
+    let operators = outer_operators(trace, call);
+    let layers = operators
+        .iter()
+        .filter_map(|id| match &trace.call(*id).target {
+            Target::Operator(op) => Some(match op.as_str() {
+                "aten.linear" => "torch.nn.Linear",
+                "aten.conv1d" => "torch.nn.Conv1d",
+                "aten.conv2d" => "torch.nn.Conv2d",
+                "aten.conv3d" => "torch.nn.Conv3d",
+                "aten.conv_transpose1d" => "torch.nn.ConvTranspose1d",
+                "aten.conv_transpose2d" => "torch.nn.ConvTranspose2d",
+                "aten.conv_transpose3d" => "torch.nn.ConvTranspose3d",
+                "aten.layer_norm" => "torch.nn.LayerNorm",
+                "aten.group_norm" => "torch.nn.GroupNorm",
+                "aten.embedding" => "torch.nn.Embedding",
+                _ => return None,
+            }),
+            _ => None,
+        });
+    let layers: Vec<&'static str> = layers.collect();
+    match layers.as_slice() {
+        [single] => Some(single),
+        _ => None,
+    }
+}
+
+/// The outermost operator calls inside a module call, outside of the modules that it calls.
+pub fn outer_operators(trace: &Trace, call: CallId) -> Vec<CallId> {
+    let mut out = Vec::new();
+    let mut next = call.index() + 1;
+    let end = trace.call(call).end.index();
+    while next < end {
+        let id = CallId::new(next);
+        match trace.call(id).target {
+            Target::Function(_) => next += 1,
+            Target::Operator(_) => {
+                out.push(id);
+                next = trace.call(id).end.index();
+            }
+            Target::Module(_) => next = trace.call(id).end.index(),
+        }
+    }
+    out
+}
+
+/// Sets the attributes of modules of known classes.
+pub fn attributes(builder: &mut TraceBuilder) {
+    let trace = builder.trace();
+    let called = trace.calls_by_module();
+    let mut found = Vec::new();
+    for (index, calls) in called.iter().enumerate() {
+        let id = ModuleId::new(index);
+        let operators = calls
+            .first()
+            .map(|call| outer_operators(trace, *call))
+            .unwrap_or_default();
+        let attributes = modelcost_torch::recover::attributes(trace, id, &operators);
+        if !attributes.is_empty() {
+            found.push((index, attributes));
+        }
+    }
+    for (index, attributes) in found {
+        builder.trace_mut().modules[index].attributes = attributes;
+    }
+}

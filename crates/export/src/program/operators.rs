@@ -1,0 +1,368 @@
+//! What is special about single operators and the classes and functions around them.
+
+use modelcost_core::trace::{Argument, Class, Origin, Passed, TensorId};
+use modelcost_core::value::Value;
+use smol_str::SmolStr;
+
+use crate::program::arguments::bind;
+use crate::program::calls::{Emitter, first_tensor};
+use crate::program::flatten::Flat;
+use crate::program::frames::{Frame, Item};
+
+/// An operator call as PyTorch would have made it before dispatch.
+pub struct Call {
+    /// `aten.batch_norm`
+    pub op: SmolStr,
+    /// Its arguments.
+    pub arguments: Vec<Argument>,
+    /// Its output.
+    pub output: Value,
+}
+
+/// The operator that a node stands for. Programs of torch 2.5 have some that export decomposed.
+pub fn call(node: &Flat<'_>) -> Call {
+    let (mut op, mut arguments, mut output) =
+        (node.op.clone(), node.arguments.clone(), node.output.clone());
+    match op.as_str() {
+        "aten._native_batch_norm_legit_no_training" | "aten._native_batch_norm_legit" => {
+            op = SmolStr::new_static("aten.batch_norm");
+            output = first_tensor(&output);
+            if !arguments.iter().any(|argument| argument.name == "training") {
+                arguments.push(Argument {
+                    name: SmolStr::new_static("training"),
+                    value: Value::Bool(false),
+                    passed: Passed::Position,
+                });
+            }
+        }
+        "aten.native_layer_norm" => {
+            op = SmolStr::new_static("aten.layer_norm");
+            output = first_tensor(&output);
+        }
+        "aten.native_group_norm" => {
+            op = SmolStr::new_static("aten.group_norm");
+            output = first_tensor(&output);
+        }
+        "aten._softmax" => op = SmolStr::new_static("aten.softmax"),
+        "aten._log_softmax" => op = SmolStr::new_static("aten.log_softmax"),
+        _ => {}
+    }
+    Call {
+        op,
+        arguments,
+        output,
+    }
+}
+
+const F: &str = "torch.nn.functional.";
+
+/// The function of `torch.nn.functional` that calls the named one and is itself patched by tools.
+pub fn caller(name: &str, line: &str) -> Option<SmolStr> {
+    let short = name.strip_prefix(F)?;
+    if let Some(pool) = short.strip_suffix("_with_indices") {
+        return Some(format!("{F}{pool}").into());
+    }
+    let upsample = short == "interpolate" && line.contains("upsample(");
+    upsample.then(|| SmolStr::new_static("torch.nn.functional.upsample"))
+}
+
+/// The function by which a function of `torch.nn.functional` calls an operator inside it, where
+/// some tool patches that: bare names of `functional.py` are looked up in that module.
+pub fn inner_function(outer: &str, op: &str) -> Option<SmolStr> {
+    let outer = outer.strip_prefix(F)?;
+    let op = op.strip_prefix("aten.").unwrap_or(op);
+    Some(SmolStr::new_static(match (outer, op) {
+        ("multi_head_attention_forward", "linear") => "torch.nn.functional.linear",
+        ("multi_head_attention_forward", "softmax") => "torch.nn.functional.softmax",
+        ("multi_head_attention_forward", "dropout") => "torch.nn.functional.dropout",
+        ("multi_head_attention_forward", "pad") => "torch.nn.functional.pad",
+        ("multi_head_attention_forward", "scaled_dot_product_attention") => {
+            "torch.nn.functional.scaled_dot_product_attention"
+        }
+        ("multi_head_attention_forward", "bmm") => "torch.bmm",
+        ("multi_head_attention_forward", "baddbmm") => "torch.baddbmm",
+        ("multi_head_attention_forward", "cat") => "torch.cat",
+        ("multi_head_attention_forward", "mul") => "operator.mul",
+        ("multi_head_attention_forward", "add") => "operator.add",
+        ("lp_pool1d", "avg_pool1d") => "torch.nn.functional.avg_pool1d",
+        ("lp_pool2d", "avg_pool2d") => "torch.nn.functional.avg_pool2d",
+        ("lp_pool3d", "avg_pool3d") => "torch.nn.functional.avg_pool3d",
+        ("lp_pool1d" | "lp_pool2d" | "lp_pool3d", "relu") => "torch.nn.functional.relu",
+        ("lp_pool1d" | "lp_pool2d" | "lp_pool3d" | "local_response_norm", "mul") => {
+            "torch.Tensor.mul"
+        }
+        ("local_response_norm", "add") => "torch.Tensor.add",
+        ("local_response_norm", "avg_pool2d") => "torch.nn.functional.avg_pool2d",
+        ("local_response_norm", "avg_pool3d") => "torch.nn.functional.avg_pool3d",
+        ("local_response_norm", "pad") => "torch.nn.functional.pad",
+        ("gumbel_softmax", "softmax") => "torch.Tensor.softmax",
+        _ => return None,
+    }))
+}
+
+/// The arguments of a function call from those of the operators inside it.
+pub fn function_arguments(emitter: &Emitter<'_, '_>, name: &str, calls: &[Call]) -> Vec<Argument> {
+    if name == "torch.nn.functional.multi_head_attention_forward" {
+        return attention_arguments(emitter, calls);
+    }
+    // The operator that has the function's name says most.
+    let short = name.rsplit('.').next().unwrap_or(name);
+    let own = calls
+        .iter()
+        .find(|call| call.op.strip_prefix("aten.") == Some(short));
+    let Some(call) = own.or(calls.first()) else {
+        return Vec::new();
+    };
+    let mut arguments = bind(name, &call.op, &call.arguments);
+    // `x + 1` and `1 + x` are the same to the operator.
+    if name == "operator.sub" && call.op == "aten.rsub" && arguments.len() >= 2 {
+        let (a, b) = arguments.split_at_mut(1);
+        std::mem::swap(&mut a[0].value, &mut b[0].value);
+    }
+    arguments
+}
+
+/// What a function call returns.
+pub fn function_output(name: &str, calls: &[Call]) -> Value {
+    let Some(last) = calls.last() else {
+        return Value::None;
+    };
+    match name.strip_prefix(F) {
+        // The operator returns indices too.
+        Some(pool) if pool.starts_with("adaptive_max_pool") && !pool.ends_with("_with_indices") => {
+            first_tensor(&last.output)
+        }
+        Some("multi_head_attention_forward") => attention_output(calls),
+        _ => last.output.clone(),
+    }
+}
+
+/// Attention's output is what the last projection makes; the weights, when they are wanted, come
+/// after it.
+fn attention_output(calls: &[Call]) -> Value {
+    let project = calls
+        .iter()
+        .rposition(|call| call.op == "aten.linear" || call.op == "aten.addmm");
+    let Some(project) = project else {
+        return calls.last().map_or(Value::None, |call| call.output.clone());
+    };
+    let view = calls.get(project + 1).filter(|call| call.op == "aten.view");
+    let output = view.map_or(&calls[project], |call| call).output.clone();
+    let weights = calls[project + 1..]
+        .iter()
+        .rev()
+        .find(|call| call.op == "aten.mean" || call.op == "aten.view" && call.output != output);
+    let weights = weights.map_or(Value::None, |call| call.output.clone());
+    Value::Tuple(vec![output, weights])
+}
+
+fn attention_arguments(emitter: &Emitter<'_, '_>, calls: &[Call]) -> Vec<Argument> {
+    let linears = calls.iter().filter(|call| call.op == "aten.linear");
+    let linears: Vec<&Call> = linears.collect();
+    let value = |call: &Call, name: &str| argument(&call.arguments, name);
+    let inputs = linears.len().saturating_sub(1);
+    let from = |at: usize| {
+        linears
+            .get(at)
+            .map_or(Value::None, |call| value(call, "input"))
+    };
+    let (query, key, values) = match inputs {
+        0 | 1 => (from(0), from(0), from(0)),
+        2 => (from(0), from(1), from(1)),
+        _ => (from(0), from(1), from(2)),
+    };
+    let trace = emitter.builder.trace();
+    let embed_dim = query
+        .tensor()
+        .and_then(|id| trace.tensor(id).shape.as_ref()?.last().cloned());
+    let named = |name: &'static str, value: Value| Argument {
+        name: SmolStr::new_static(name),
+        value,
+        passed: Passed::Position,
+    };
+    let mut out = vec![
+        named("query", query),
+        named("key", key),
+        named("value", values),
+        named("embed_dim_to_check", embed_dim.into()),
+    ];
+    if let Some(project) = linears.last() {
+        out.push(named("out_proj_weight", value(project, "weight")));
+        out.push(named("out_proj_bias", value(project, "bias")));
+    }
+    out
+}
+
+fn argument(arguments: &[Argument], name: &str) -> Value {
+    let found = arguments.iter().find(|argument| argument.name == name);
+    found.map_or(Value::None, |argument| argument.value.clone())
+}
+
+fn position(name: &'static str, value: Value) -> Argument {
+    Argument {
+        name: SmolStr::new_static(name),
+        value,
+        passed: Passed::Position,
+    }
+}
+
+const RECURRENT: [&str; 3] = ["torch.nn.LSTM", "torch.nn.GRU", "torch.nn.RNN"];
+const CELLS: [&str; 3] = ["torch.nn.LSTMCell", "torch.nn.GRUCell", "torch.nn.RNNCell"];
+
+/// The arguments of classes that take more than the tensors that they use in order.
+pub fn special_arguments(
+    emitter: &Emitter<'_, '_>,
+    class: &Class,
+    frame: &Frame<'_>,
+) -> Option<Vec<Argument>> {
+    if class.is("torch.nn.MultiheadAttention") {
+        return attention_module(emitter, frame);
+    }
+    let recurrent = RECURRENT.iter().chain(&CELLS).any(|name| class.is(name));
+    if !recurrent {
+        return None;
+    }
+    let node = recurrent_node(emitter, frame)?;
+    let mut out = vec![position("input", argument(&node.arguments, "input"))];
+    let state = argument(&node.arguments, "hx");
+    let given = |value: &Value| value.tensors().iter().all(|id| frame.inputs.contains(id));
+    if !state.tensors().is_empty() && given(&state) {
+        let state = match state {
+            Value::List(items) => Value::Tuple(items),
+            other => other,
+        };
+        out.push(position("hx", state));
+    }
+    // An input without batch is given one inside.
+    if !given(&out[0].value)
+        && let Some(first) = frame.inputs.iter().find(|id| is_free(emitter, **id))
+    {
+        out[0].value = Value::Tensor(*first);
+    }
+    Some(out)
+}
+
+fn is_free(emitter: &Emitter<'_, '_>, tensor: TensorId) -> bool {
+    let origin = emitter.builder.trace().tensor(tensor).origin;
+    !matches!(origin, Origin::Parameter(_) | Origin::Buffer(_))
+}
+
+fn recurrent_node<'e>(emitter: &'e Emitter<'_, '_>, frame: &Frame<'_>) -> Option<&'e Flat<'e>> {
+    let nodes = frame.items.iter().filter_map(|item| match item {
+        Item::Node(node) => Some(&emitter.nodes[*node]),
+        Item::Frame(_) => None,
+    });
+    let names = [
+        "lstm",
+        "gru",
+        "rnn_tanh",
+        "rnn_relu",
+        "lstm_cell",
+        "gru_cell",
+        "rnn_tanh_cell",
+        "rnn_relu_cell",
+    ];
+    let is = |node: &&Flat<'_>| {
+        node.op
+            .strip_prefix("aten.")
+            .is_some_and(|op| names.contains(&op))
+    };
+    nodes.into_iter().find(is)
+}
+
+/// The outputs of classes that return more than one tensor.
+pub fn special_output(
+    emitter: &Emitter<'_, '_>,
+    class: &Class,
+    frame: &Frame<'_>,
+) -> Option<Value> {
+    if class.is("torch.nn.MultiheadAttention") {
+        let inside = |id: &TensorId| Value::Tensor(*id);
+        return match frame.outputs.as_slice() {
+            [] => None,
+            [output] => Some(Value::Tuple(vec![inside(output), Value::None])),
+            [first, second, ..] => {
+                // With batch_first the output is transposed after the weights are made.
+                let rank = |id: &TensorId| emitter.builder.trace().tensor(*id).shape.clone();
+                let same = |id: &TensorId| rank(id) == frame.inputs.first().and_then(rank);
+                Some(match same(second) && !same(first) {
+                    true => Value::Tuple(vec![inside(second), inside(first)]),
+                    false => Value::Tuple(vec![inside(first), inside(second)]),
+                })
+            }
+        };
+    }
+    let is_lstm = class.is("torch.nn.LSTM");
+    if is_lstm || RECURRENT.iter().any(|name| class.is(name)) {
+        let node = recurrent_node(emitter, frame)?;
+        return match node.output.tensors().as_slice() {
+            [out, h, c] if is_lstm => Some(Value::Tuple(vec![
+                Value::Tensor(*out),
+                Value::Tuple(vec![Value::Tensor(*h), Value::Tensor(*c)]),
+            ])),
+            [out, h] => Some(Value::Tuple(vec![Value::Tensor(*out), Value::Tensor(*h)])),
+            _ => None,
+        };
+    }
+    if class.is("torch.nn.LSTMCell") {
+        let node = recurrent_node(emitter, frame)?;
+        let tensors = node.output.tensors();
+        return Some(Value::Tuple(
+            tensors.into_iter().map(Value::Tensor).collect(),
+        ));
+    }
+    None
+}
+
+/// Query, key and value of an attention layer: what its first projections are applied to.
+fn attention_module(emitter: &Emitter<'_, '_>, frame: &Frame<'_>) -> Option<Vec<Argument>> {
+    let nodes: Vec<&Flat<'_>> = frame
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Node(node) => Some(&emitter.nodes[*node]),
+            Item::Frame(_) => None,
+        })
+        .collect();
+    let source = |mut tensor: TensorId| {
+        // Through the transposition that batch_first needs.
+        while !frame.inputs.contains(&tensor) {
+            let made = nodes
+                .iter()
+                .find(|node| node.output == Value::Tensor(tensor))?;
+            tensor = made
+                .arguments
+                .iter()
+                .find_map(|argument| argument.value.tensor())?;
+        }
+        Some(tensor)
+    };
+    let linears = nodes.iter().filter(|node| node.op == "aten.linear");
+    let mut sources = Vec::new();
+    for node in linears {
+        let input = argument(&node.arguments, "input").tensor()?;
+        sources.push(source(input)?);
+    }
+    let projections = sources.len().checked_sub(1)?;
+    let (query, key, value) = match projections {
+        0 => return None,
+        1 => (sources[0], sources[0], sources[0]),
+        2 => (sources[0], sources[1], sources[1]),
+        _ => (sources[0], sources[1], sources[2]),
+    };
+    let mut out = vec![
+        position("query", Value::Tensor(query)),
+        position("key", Value::Tensor(key)),
+        position("value", Value::Tensor(value)),
+    ];
+    for tensor in &frame.inputs {
+        if is_free(emitter, *tensor) && ![query, key, value].contains(tensor) {
+            out.push(Argument {
+                name: SmolStr::new_static("attn_mask"),
+                value: Value::Tensor(*tensor),
+                passed: Passed::Keyword,
+            });
+        }
+    }
+    Some(out)
+}

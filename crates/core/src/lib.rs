@@ -19,5 +19,6 @@ pub mod report;
 pub mod table;
 pub mod trace;
 pub mod value;
+pub mod views;
 
 pub use smol_str::SmolStr;

@@ -74,6 +74,41 @@ impl OpenError {
 pub fn open(path: &Path, options: &Options) -> Result<Model, OpenError> {
     let fail = |diagnostic| OpenError::new(path, diagnostic);
     match detect(path).map_err(fail)? {
-        kind => Err(fail(Diagnostic::without_place(format!("{kind:?}")))),
+        Kind::Spec => open_spec(path, options),
+        Kind::Archive | Kind::Checkpoint => {
+            let read = modelcost_export::read_path(path);
+            let mut trace = read.map_err(|error| fail(without_file(&error, path)))?;
+            bind::bind(&mut trace, options).map_err(fail)?;
+            Ok(Model { path: path.into(), trace, text: None })
+        }
+        Kind::Onnx | Kind::OnnxText => Err(fail(Diagnostic::without_place("ONNX"))),
     }
+}
+
+fn open_spec(path: &Path, options: &Options) -> Result<Model, OpenError> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        OpenError::new(path, Diagnostic::without_place(format!("the file cannot be read: {error}")))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let message = format!("line {line} is not UTF-8, so this is no TOML file");
+        OpenError::new(path, Diagnostic::without_place(message).with_help("save the file as UTF-8"))
+    })?;
+    let (document, _) = modelcost_spec::Document::parse(&text);
+    let options = modelcost_spec::Options {
+        dims: options.dims.clone(),
+        inputs: options.inputs.clone(),
+        batch: options.batch.clone(),
+    };
+    match document.trace(&options) {
+        Ok(trace) => Ok(Model { path: path.into(), trace, text: Some(text) }),
+        Err(diagnostics) => Err(OpenError { path: path.into(), text: Some(text), diagnostics }),
+    }
+}
+
+/// A reader's message without the path, which is shown beside it.
+fn without_file(error: &dyn fmt::Display, path: &Path) -> Diagnostic {
+    let message = error.to_string();
+    let prefix = format!("{}: ", path.display());
+    Diagnostic::without_place(message.strip_prefix(&prefix).unwrap_or(&message))
 }

@@ -555,6 +555,13 @@ fn built_in(name: &str, arguments: &[Quantity]) -> Result<Quantity, EvalError> {
             .ok_or_else(|| EvalError::Type("len() of a 0-d tensor".into())),
         ("int", [Quantity::Float(value)]) => truncate(*value).map(Quantity::Int),
         ("int" | "floor", [Quantity::Ratio(a, b)]) => Ok(Quantity::Int(a.floor_div(b))),
+        // Recurrent operators take all their parameters as one list; the matrices among them multiply.
+        ("matrix_elements", [Quantity::Seq(tensors)]) => {
+            matrices(tensors, |shape| Dim::product(shape))
+        }
+        ("matrix_rows", [Quantity::Seq(tensors)]) => {
+            matrices(tensors, |shape| shape.first().cloned().unwrap_or_default())
+        }
         ("ceil", [Quantity::Ratio(a, b)]) => Ok(Quantity::Int(a.ceil_div(b))),
         ("floor", [Quantity::Float(value)]) => truncate(value.floor()).map(Quantity::Int),
         ("ceil", [Quantity::Float(value)]) => truncate(value.ceil()).map(Quantity::Int),
@@ -599,6 +606,20 @@ fn built_in(name: &str, arguments: &[Quantity]) -> Result<Quantity, EvalError> {
         }
         _ => Err(EvalError::UnknownName(format!("{name}()").into())),
     }
+}
+
+fn matrices(tensors: &[Quantity], of: impl Fn(&Shape) -> Dim) -> Result<Quantity, EvalError> {
+    let mut sum = Dim::ZERO;
+    for tensor in tensors {
+        match tensor {
+            Quantity::Tensor {
+                shape: Some(shape), ..
+            } if shape.len() >= 2 => sum += of(shape),
+            Quantity::Tensor { shape: Some(_), .. } | Quantity::None => {}
+            _ => return Err(EvalError::UnknownShape("a parameter".into())),
+        }
+    }
+    Ok(Quantity::Int(sum))
 }
 
 fn broadcast_all(shapes: &[Quantity]) -> Result<Quantity, EvalError> {
@@ -804,6 +825,8 @@ impl Quantity {
 /// | `training` | `False`: tools run models in eval mode |
 /// | parameter names | the arguments of a function or operator; a module's forward arguments |
 /// | attribute names | a module's constructor arguments, parameters and buffers |
+///
+/// It has the functions of an [einsum](crate::einsum::formula_function) too.
 pub struct CallScope<'a> {
     /// The trace.
     pub trace: &'a Trace,
@@ -835,6 +858,10 @@ impl CallScope<'_> {
 }
 
 impl Scope for CallScope<'_> {
+    fn call(&self, name: &str, arguments: &[Quantity]) -> Option<Result<Quantity, EvalError>> {
+        crate::einsum::formula_function(name, arguments)
+    }
+
     fn get(&self, name: &str) -> Result<Quantity, EvalError> {
         let call = self.trace.call(self.call);
         let found = match name {

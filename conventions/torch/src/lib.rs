@@ -1,1 +1,61 @@
-//! Convention: torch.utils.flop_counter of PyTorch 2.15.
+//! Conventions: `FlopCounterMode` of PyTorch 2.15.
+//!
+//! It sees the operators that are dispatched below autograd, and counts those that it has a formula
+//! for; the formulas are the tables in `rules/`. Three variants: the forward pass with gradients
+//! enabled, as most people call it; `fused`, under `torch.no_grad()`, where attention layers take a
+//! [path that hides them](fused); and `train`, forward and backward, for which [`gradients`] finds
+//! out what autograd computes.
+
+mod counter;
+mod fused;
+mod gradients;
+mod names;
+mod operands;
+
+use std::sync::LazyLock;
+
+use modelcost_core::convention::{Convention, Registration};
+use modelcost_core::table::Table;
+
+use counter::{Counter, Pass};
+
+const FORWARD: &str = include_str!("../rules/torch-2.15.0.toml");
+
+static TORCH: LazyLock<Counter> = LazyLock::new(|| Counter {
+    table: Table::built_in(FORWARD),
+    pass: Pass::Forward,
+});
+
+static FUSED: LazyLock<Counter> = LazyLock::new(|| {
+    let mut table = Table::built_in(FORWARD);
+    table.info.variant = "fused".into();
+    table.info.summary = "torch's counter under torch.no_grad(): nn.MultiheadAttention and \
+        nn.TransformerEncoderLayer take a fused path, one operator without a formula, and count nothing"
+        .into();
+    table.info.source =
+        "FlopCounterMode().get_total_flops() after model(*inputs) under torch.no_grad()".into();
+    Counter {
+        table,
+        pass: Pass::WithoutGradients,
+    }
+});
+
+static TRAIN: LazyLock<Counter> = LazyLock::new(|| Counter {
+    table: Table::built_in(include_str!("../rules/train.toml")),
+    pass: Pass::ForwardAndBackward,
+});
+
+inventory::submit! { Registration {
+    id: "torch", version: "2.15.0", variant: "", default_variant: true, order: 50,
+    load: || &*TORCH as &dyn Convention,
+} }
+
+inventory::submit! { Registration {
+    id: "torch", version: "2.15.0", variant: "fused", default_variant: false, order: 50,
+    load: || &*FUSED as &dyn Convention,
+} }
+
+inventory::submit! { Registration {
+    id: "torch", version: "2.15.0", variant: "train", default_variant: false, order: 50,
+    load: || &*TRAIN as &dyn Convention,
+} }

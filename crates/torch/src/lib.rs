@@ -25,6 +25,7 @@ mod tracer;
 pub use bound::Bound;
 pub use classes::{ClassInfo, class, classes};
 pub use error::{ArgumentRef, Result, TorchError};
+pub use functions::index::{ellipsis, slice};
 pub use functions::{FunctionInfo, function, functions};
 pub use signature::{Arguments, Kind, Parameter, Signature};
 pub use tracer::Tracer;

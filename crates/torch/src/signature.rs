@@ -291,7 +291,7 @@ impl Signature {
 }
 
 /// The value of a default.
-fn literal(expr: &Expr) -> Value {
+pub(crate) fn literal(expr: &Expr) -> Value {
     match &expr.kind {
         ExprKind::None => Value::None,
         ExprKind::Bool(value) => Value::Bool(*value),

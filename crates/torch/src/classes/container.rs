@@ -1,6 +1,5 @@
 //! Containers.
 
-use modelcost_core::SmolStr;
 use modelcost_core::trace::ModuleId;
 use modelcost_core::value::Value;
 
@@ -54,13 +53,12 @@ fn members(c: &mut Construct<'_>) -> Result<()> {
                 index + 1
             )));
         };
-        let name = SmolStr::from(index.to_string());
-        c.tracer.builder.add_child(c.module, name, child);
+        c.adopt(index.to_string(), child);
     }
     Ok(())
 }
 
-fn sequential(t: &mut Tracer, module: ModuleId, args: &Bound) -> Result<Value> {
+pub(super) fn sequential(t: &mut Tracer, module: ModuleId, args: &Bound) -> Result<Value> {
     let children = t.builder.trace().module(module).children.clone();
     let mut value = args.value("input").clone();
     for (_, child) in children {

@@ -63,7 +63,7 @@ pub(super) static CLASSES: [Entry; 6] = [
     .construct(|_| Ok(())),
 ];
 
-fn linear(c: &mut Construct<'_>) -> Result<()> {
+pub(super) fn linear(c: &mut Construct<'_>) -> Result<()> {
     let (inputs, outputs) = (
         c.arguments.size("in_features")?,
         c.arguments.size("out_features")?,

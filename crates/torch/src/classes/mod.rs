@@ -1,12 +1,17 @@
 //! The classes of `torch.nn` and torchvision: one row each.
 
 mod activation;
+mod attention;
 mod container;
 mod conv;
 mod linear;
 mod norm;
+mod padding;
 mod pool;
+mod recurrent;
 mod reshape;
+mod transformer;
+mod vision;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -294,6 +299,15 @@ impl Construct<'_> {
         Ok(child)
     }
 
+    /// Makes a module that already exists a child.
+    pub fn adopt(&mut self, name: impl Into<SmolStr>, child: ModuleId) {
+        let name = name.into();
+        let path = self.full_name(&name);
+        self.tracer.set_path(child, &path);
+        let builder = &mut self.tracer.builder;
+        builder.add_child(self.module, name, child);
+    }
+
     /// Refuses arguments that contradict each other.
     pub fn require(&self, holds: bool, argument: &str, message: impl Into<String>) -> Result<()> {
         match holds {
@@ -317,7 +331,7 @@ fn keep_arguments(c: &mut Construct<'_>) -> Result<()> {
     Ok(())
 }
 
-static TABLES: [&[Entry]; 7] = [
+static TABLES: [&[Entry]; 12] = [
     &linear::CLASSES,
     &conv::CLASSES,
     &norm::CLASSES,
@@ -325,6 +339,11 @@ static TABLES: [&[Entry]; 7] = [
     &pool::CLASSES,
     &reshape::CLASSES,
     &container::CLASSES,
+    &padding::CLASSES,
+    &recurrent::CLASSES,
+    &attention::CLASSES,
+    &transformer::CLASSES,
+    &vision::CLASSES,
 ];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -199,7 +199,7 @@ fn normalized_shape(c: &mut Construct<'_>) -> Result<Vec<Dim>> {
     Ok(shape)
 }
 
-fn layer_norm(c: &mut Construct<'_>) -> Result<()> {
+pub(super) fn layer_norm(c: &mut Construct<'_>) -> Result<()> {
     let shape = normalized_shape(c)?;
     let (affine, bias) = (
         c.arguments.bool("elementwise_affine")?,

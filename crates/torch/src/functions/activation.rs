@@ -202,8 +202,8 @@ pub(super) static FUNCTIONS: [Entry; 45] = [
         "aten.tanh(input)",
         "Hyperbolic tangent.",
     ),
-    Entry::line(F, "sigmoid(input)", "input.sigmoid()", "1 / (1 + e⁻ˣ)."),
-    Entry::line(F, "tanh(input)", "input.tanh()", "Hyperbolic tangent."),
+    Entry::line(F, "sigmoid(input)", "aten.sigmoid(input)", "1 / (1 + e⁻ˣ)."),
+    Entry::line(F, "tanh(input)", "aten.tanh(input)", "Hyperbolic tangent."),
     Entry::line(
         F,
         "dropout(input, p=0.5, training=True, inplace=False)",

@@ -71,7 +71,7 @@ pub(super) static FUNCTIONS: [Entry; 93] = [
     Entry::line(
         ALL,
         "subtract(input, other, *, alpha=1)",
-        "aten.sub(input, other, alpha=alpha)",
+        "aten.subtract(input, other, alpha=alpha)",
         "x − α·y.",
     ),
     Entry::line(
@@ -89,7 +89,7 @@ pub(super) static FUNCTIONS: [Entry; 93] = [
     Entry::line(
         ALL,
         "multiply(input, other)",
-        "aten.mul(input, other)",
+        "aten.multiply(input, other)",
         "x · y, element by element.",
     ),
     Entry::line(
@@ -101,7 +101,7 @@ pub(super) static FUNCTIONS: [Entry; 93] = [
     Entry::line(
         ALL,
         "divide(input, other, *, rounding_mode=None)",
-        "aten.div(input, other, rounding_mode=rounding_mode)",
+        "aten.divide(input, other, rounding_mode=rounding_mode)",
         "x / y.",
     ),
     Entry::line(
@@ -245,7 +245,7 @@ pub(super) static FUNCTIONS: [Entry; 93] = [
     Entry::line(
         ALL,
         "clip(input, min=None, max=None)",
-        "aten.clamp(input, min, max)",
+        "aten.clip(input, min, max)",
         "Clamps to a range.",
     ),
     Entry::line(

@@ -449,11 +449,7 @@ fn lp_pool(t: &mut Tracer, args: &Bound, n: usize) -> Result<Value> {
     let abs = t.call_function("torch.abs", &Arguments::of([mean]), None)?;
     let relu = t.call_function("F.relu", &Arguments::of([abs]), None)?;
     let product = t.call_function("operator.mul", &Arguments::of([sign, relu]), None)?;
-    let count = Value::Int(Dim::product(&kernel));
-    let sum = match n {
-        1 => t.call_function("operator.mul", &Arguments::of([product, count]), None)?,
-        _ => t.call_function("operator.mul", &Arguments::of([product, count]), None)?,
-    };
+    let sum = method(t, "mul", [product, Value::Int(Dim::product(&kernel))])?;
     let norm = args.float("norm_type")?;
     method(t, "pow", [sum, Value::Float(1.0 / norm)])
 }

@@ -2,8 +2,14 @@
 
 mod activation;
 mod arithmetic;
+pub(crate) mod attention;
+mod create;
+pub(crate) mod index;
 mod layer;
+mod recurrent;
+mod reduce;
 mod reshape;
+mod upsample;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -142,11 +148,17 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 4] = [
+static TABLES: [&[Entry]; 10] = [
     &layer::FUNCTIONS,
     &activation::FUNCTIONS,
     &arithmetic::FUNCTIONS,
     &reshape::FUNCTIONS,
+    &reduce::FUNCTIONS,
+    &create::FUNCTIONS,
+    &upsample::FUNCTIONS,
+    &recurrent::FUNCTIONS,
+    &attention::FUNCTIONS,
+    &index::FUNCTIONS,
 ];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {

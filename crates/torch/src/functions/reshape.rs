@@ -2,7 +2,7 @@
 
 use super::{BOTH, Entry, F, METHOD, METHOD_, TORCH};
 
-pub(super) static FUNCTIONS: [Entry; 66] = [
+pub(super) static FUNCTIONS: [Entry; 63] = [
     Entry::line(
         METHOD,
         "view(input, *size)",
@@ -54,7 +54,7 @@ pub(super) static FUNCTIONS: [Entry; 66] = [
     Entry::line(
         BOTH,
         "ravel(input)",
-        "aten.flatten(input)",
+        "aten.ravel(input)",
         "All dimensions as one.",
     ),
     Entry::line(
@@ -78,13 +78,13 @@ pub(super) static FUNCTIONS: [Entry; 66] = [
     Entry::line(
         BOTH,
         "swapaxes(input, axis0, axis1)",
-        "aten.transpose(input, axis0, axis1)",
+        "aten.swapaxes(input, axis0, axis1)",
         "Two dimensions exchanged.",
     ),
     Entry::line(
         BOTH,
         "swapdims(input, dim0, dim1)",
-        "aten.transpose(input, dim0, dim1)",
+        "aten.swapdims(input, dim0, dim1)",
         "Two dimensions exchanged.",
     ),
     Entry::line(BOTH, "t(input)", "aten.t(input)", "A matrix transposed."),
@@ -115,7 +115,7 @@ pub(super) static FUNCTIONS: [Entry; 66] = [
     Entry::line(
         BOTH,
         "moveaxis(input, source, destination)",
-        "aten.movedim(input, source, destination)",
+        "aten.moveaxis(input, source, destination)",
         "Dimensions moved to other places.",
     ),
     Entry::line(
@@ -175,13 +175,13 @@ pub(super) static FUNCTIONS: [Entry; 66] = [
     Entry::line(
         TORCH,
         "concat(tensors, dim=0)",
-        "aten.cat(tensors, dim)",
+        "aten.concat(tensors, dim)",
         "Joins tensors along a dimension.",
     ),
     Entry::line(
         TORCH,
         "concatenate(tensors, dim=0)",
-        "aten.cat(tensors, dim)",
+        "aten.concatenate(tensors, dim)",
         "Joins tensors along a dimension.",
     ),
     Entry::line(
@@ -189,12 +189,6 @@ pub(super) static FUNCTIONS: [Entry; 66] = [
         "stack(tensors, dim=0)",
         "aten.stack(tensors, dim)",
         "Joins tensors along a new dimension.",
-    ),
-    Entry::line(
-        BOTH,
-        "split(input, split_size_or_sections, dim=0)",
-        "aten.split(input, split_size_or_sections, dim)",
-        "Cuts a dimension into pieces of given sizes.",
     ),
     Entry::line(
         BOTH,
@@ -354,27 +348,15 @@ pub(super) static FUNCTIONS: [Entry; 66] = [
         "Channels of all groups mixed.",
     ),
     Entry::line(
-        BOTH,
-        "hsplit(input, split_size_or_sections)",
-        "aten.split(input, split_size_or_sections, 1)",
-        "Cuts the second dimension.",
-    ),
-    Entry::line(
-        BOTH,
-        "vsplit(input, split_size_or_sections)",
-        "aten.split(input, split_size_or_sections, 0)",
-        "Cuts the first dimension.",
-    ),
-    Entry::line(
         TORCH,
         "hstack(tensors)",
-        "aten.cat(tensors, 1)",
+        "aten.hstack(tensors)",
         "Joins tensors along the second dimension.",
     ),
     Entry::line(
         TORCH,
         "vstack(tensors)",
-        "aten.cat(tensors, 0)",
+        "aten.vstack(tensors)",
         "Joins tensors along the first dimension.",
     ),
     Entry::line(

@@ -9,7 +9,7 @@ use super::{Entry, Op, broadcast, compatible, row};
 use crate::error::Result;
 use crate::show;
 
-pub(super) static OPERATORS: [Entry; 114] = [
+pub(super) static OPERATORS: [Entry; 117] = [
     // Activations.
     row("relu(self)", same),
     row("relu6(self)", same),
@@ -87,6 +87,9 @@ pub(super) static OPERATORS: [Entry; 114] = [
     // Two arguments.
     row("add(self, other, *, alpha=1)", binary),
     row("sub(self, other, *, alpha=1)", binary),
+    row("subtract(self, other, *, alpha=1)", binary),
+    row("multiply(self, other)", binary),
+    row("divide(self, other, *, rounding_mode=None)", division),
     row("rsub(self, other, *, alpha=1)", binary),
     row("mul(self, other)", binary),
     row("div(self, other, *, rounding_mode=None)", division),

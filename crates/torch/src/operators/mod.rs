@@ -1,10 +1,14 @@
 //! ATen's operators: one row each, with the rule for the shape of its output.
 
 mod conv;
+mod create;
 mod elementwise;
+mod index;
 mod matmul;
 mod norm;
 mod pool;
+mod recurrent;
+mod reduce;
 mod reshape;
 
 use std::collections::HashMap;
@@ -49,13 +53,17 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 6] = [
+static TABLES: [&[Entry]; 10] = [
     &conv::OPERATORS,
     &matmul::OPERATORS,
     &elementwise::OPERATORS,
     &norm::OPERATORS,
     &pool::OPERATORS,
     &reshape::OPERATORS,
+    &reduce::OPERATORS,
+    &create::OPERATORS,
+    &index::OPERATORS,
+    &recurrent::OPERATORS,
 ];
 
 /// Finds an operator; a name that ends in `_` is the in-place form of the one without.

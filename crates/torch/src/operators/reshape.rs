@@ -10,7 +10,7 @@ use crate::bound::MAX_LIST;
 use crate::error::Result;
 use crate::show;
 
-pub(super) static OPERATORS: [Entry; 36] = [
+pub(super) static OPERATORS: [Entry; 44] = [
     row("view(self, size)", view),
     row("reshape(self, shape)", |op| reshaped(op, "shape")),
     row("_unsafe_view(self, size)", view),
@@ -18,9 +18,15 @@ pub(super) static OPERATORS: [Entry; 36] = [
     row("reshape_as(self, other)", as_other),
     row("expand_as(self, other)", as_other),
     row("flatten(self, start_dim=0, end_dim=-1)", flatten),
+    row("ravel(self)", |op| {
+        let size = Dim::product(&op.shape("self")?);
+        op.like("self", vec![size])
+    }),
     row("unflatten(self, dim, sizes)", unflatten),
     row("permute(self, dims)", permute),
     row("transpose(self, dim0, dim1)", transpose),
+    row("swapaxes(self, axis0, axis1)", transpose),
+    row("swapdims(self, dim0, dim1)", transpose),
     row("t(self)", t),
     row("numpy_T(self)", |op| {
         let shape = op.shape("self")?.into_iter().rev().collect();
@@ -29,6 +35,7 @@ pub(super) static OPERATORS: [Entry; 36] = [
     row("mT(self)", swap_last),
     row("matrix_H(self)", swap_last),
     row("movedim(self, source, destination)", movedim),
+    row("moveaxis(self, source, destination)", movedim),
     row("squeeze(self, dim=None)", squeeze),
     row("unsqueeze(self, dim)", unsqueeze),
     row("expand(self, size, *, implicit=False)", expand),
@@ -39,6 +46,10 @@ pub(super) static OPERATORS: [Entry; 36] = [
         repeat_interleave,
     ),
     row("cat(tensors, dim=0)", cat),
+    row("concat(tensors, dim=0)", cat),
+    row("concatenate(tensors, dim=0)", cat),
+    row("hstack(tensors)", |op| edge_stack(op, 1)),
+    row("vstack(tensors)", |op| edge_stack(op, 0)),
     row("stack(tensors, dim=0)", stack),
     row("split(self, split_size, dim=0)", split),
     row("split_with_sizes(self, split_sizes, dim=0)", split),
@@ -206,9 +217,13 @@ fn permute(op: &mut Op<'_>) -> Result<Value> {
 
 fn transpose(op: &mut Op<'_>) -> Result<Value> {
     let mut shape = op.shape("self")?;
+    let names = match op.args.has("axis0") {
+        true => ["axis0", "axis1"],
+        false => ["dim0", "dim1"],
+    };
     let (a, b) = (
-        op.dimension("dim0", shape.len())?,
-        op.dimension("dim1", shape.len())?,
+        op.dimension(names[0], shape.len())?,
+        op.dimension(names[1], shape.len())?,
     );
     if !shape.is_empty() {
         shape.swap(a, b);
@@ -359,13 +374,34 @@ fn joined_type(op: &Op<'_>, tensors: &[TensorId]) -> modelcost_core::dtype::DTyp
 fn cat(op: &mut Op<'_>) -> Result<Value> {
     let tensors = op.args.tensors("tensors")?;
     let shapes: Vec<Shape> = tensors.iter().map(|id| op.shape_of(*id)).collect();
+    let dim = op.args.index("dim")?;
+    join(op, tensors, shapes, dim)
+}
+
+/// `hstack` and `vstack`: as `cat`, of tensors made to have a dimension to join along.
+fn edge_stack(op: &mut Op<'_>, dim: i64) -> Result<Value> {
+    let tensors = op.args.tensors("tensors")?;
+    let mut shapes: Vec<Shape> = tensors.iter().map(|id| op.shape_of(*id)).collect();
+    let flat = shapes.iter().all(|shape| shape.len() < 2);
+    for shape in &mut shapes {
+        if shape.is_empty() {
+            shape.push(Dim::ONE);
+        }
+        if dim == 0 && shape.len() == 1 {
+            shape.insert(0, Dim::ONE);
+        }
+    }
+    join(op, tensors, shapes, if flat { 0 } else { dim })
+}
+
+fn join(op: &mut Op<'_>, tensors: Vec<TensorId>, shapes: Vec<Shape>, dim: i64) -> Result<Value> {
     // An empty vector is left out, whatever the others are.
     let empty = |shape: &Shape| shape.as_slice() == [Dim::ZERO];
     let mut shapes = shapes.into_iter().filter(|shape| !empty(shape)).enumerate();
     let Some((_, mut shape)) = shapes.next() else {
         return Err(op.error("needs at least one tensor"));
     };
-    let dim = op.dimension("dim", shape.len())?;
+    let dim = op.wrap(dim, shape.len())?;
     if shape.is_empty() {
         return Err(op.error("cannot join scalars; torch.stack can"));
     }

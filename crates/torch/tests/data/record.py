@@ -1,0 +1,105 @@
+"""Records what torch.export sees of modules and functions: the operators they call, the shapes
+these return, and the parameters the modules own. Writes recorded.txt beside this file.
+
+    python record.py            # torch 2.15.0, torchvision 0.29.2, CPU
+
+A case is an expression over the inputs x, y, z; in front of ` => ` stands a module m to call.
+`raises` means that torch refuses the case, and so must we.
+"""
+
+import pathlib
+import sys
+import warnings
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torchvision
+from torchvision import ops
+from torchvision.models.convnext import LayerNorm2d
+
+warnings.filterwarnings("ignore")
+
+
+def t(*shape, dtype=None):
+    if dtype == "int64":
+        return torch.zeros(shape, dtype=torch.int64)
+    if dtype == "bool":
+        return torch.zeros(shape, dtype=torch.bool)
+    return torch.randn(shape)
+
+
+HERE = pathlib.Path(__file__).parent
+
+
+def cases():
+    """Lines `expression ; shape shape`; a shape that starts with i is int64, with b bool."""
+    for line in (HERE / "cases.txt").read_text().splitlines():
+        line = line.split("#")[0].strip()
+        if line:
+            expression, shapes = line.rsplit(";", 1)
+            yield expression.strip(), shapes.split()
+
+
+def tensor(text):
+    kind = {"i": torch.int64, "b": torch.bool}.get(text[0])
+    sizes = [int(size) for size in text.lstrip("ib").split("x") if size != "s"]
+    return torch.randn(sizes) if kind is None else torch.zeros(sizes, dtype=kind)
+
+
+def show(value):
+    if isinstance(value, torch.Tensor):
+        return "x".join(str(int(size)) for size in value.shape) or "s"
+    if isinstance(value, (tuple, list)):
+        return "(" + " ".join(show(item) for item in value) + ")"
+    return "None"
+
+
+class Call(nn.Module):
+    def __init__(self, module, code):
+        super().__init__()
+        self.m = module
+        self.code = compile(code, "case", "eval")
+
+    def forward(self, *inputs):
+        scope = dict(zip("xyz", inputs), m=self.m, F=F, torch=torch, torchvision=torchvision)
+        return eval(self.code, scope)
+
+
+def run(expression, shapes):
+    module, _, call = expression.rpartition(" => ")
+    made = eval(module) if module else None
+    inputs = tuple(tensor(shape) for shape in shapes)
+    wrapped = Call(made, call).eval()
+    lines = []
+    output = wrapped(*inputs)
+    program = torch.export.export(wrapped, inputs)
+    for node in program.graph.nodes:
+        name = str(node.target)
+        if node.op != "call_function" or name.startswith("<") or "sym_" in name:
+            continue
+        namespace, operator = name.split(".")[:2]
+        lines.append(f"  {namespace}.{operator} {show(node.meta['val'])}")
+    lines.append(f"  = {show(output)}")
+    if made is not None:
+        for name, parameter in made.named_parameters():
+            lines.append(f"  parameter {name} {show(parameter)}")
+        for name, buffer in made.named_buffers():
+            lines.append(f"  buffer {name} {show(buffer)}")
+    return lines
+
+
+def main():
+    out = [f"# torch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}"]
+    for expression, shapes in cases():
+        out.append(f"{expression} ; {' '.join(shapes)}")
+        try:
+            out += run(expression, shapes)
+        except Exception as error:  # what torch refuses is recorded too
+            if "--verbose" in sys.argv:
+                print(expression, type(error).__name__, str(error)[:300], file=sys.stderr)
+            out.append("  raises")
+    (HERE / "recorded.txt").write_text("\n".join(out) + "\n")
+
+
+main()

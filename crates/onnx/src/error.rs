@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use modelcost_core::expr::Span;
+use modelcost_core::diagnostic::Diagnostic;
 
 /// Why a model could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -81,15 +81,4 @@ pub enum OnnxError {
     /// A binding names something that the model does not have, or has the wrong form.
     #[error("{0}")]
     Binding(String),
-}
-
-/// One thing that is wrong in a text, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostic {
-    /// What is wrong, as a sentence.
-    pub message: String,
-    /// Where.
-    pub span: Span,
-    /// How to mend it.
-    pub help: Option<String>,
 }

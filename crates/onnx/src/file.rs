@@ -3,14 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use modelcost_core::diagnostic::Severity;
+
 use crate::decode::decode;
 use crate::error::OnnxError;
 use crate::model::{Model, TensorData};
+use crate::text::{self, Arena};
 
-/// An open model file. Models borrow from it.
+/// An open model file, binary or text. Models borrow from it.
 pub struct ModelFile {
     path: PathBuf,
     bytes: Bytes,
+    arena: Arena,
 }
 
 enum Bytes {
@@ -47,6 +51,7 @@ impl ModelFile {
         Ok(ModelFile {
             path: path.to_owned(),
             bytes,
+            arena: Arena::default(),
         })
     }
 
@@ -55,6 +60,7 @@ impl ModelFile {
         ModelFile {
             path: path.into(),
             bytes: Bytes::Owned(bytes),
+            arena: Arena::default(),
         }
     }
 
@@ -71,12 +77,37 @@ impl ModelFile {
         }
     }
 
+    /// The text, if this is ONNX's textual syntax and not the binary format: it starts with the
+    /// model's properties or the graph's name, where the binary has a byte below space.
+    pub fn text(&self) -> Option<&str> {
+        let bytes = self.bytes();
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace())?;
+        let starts = matches!(first, b'<' | b'#' | b'"' | b'_') || first.is_ascii_alphabetic();
+        let head = bytes.get(..bytes.len().min(512))?;
+        if !starts || bytes[0] < b'\t' || head.contains(&0) {
+            return None;
+        }
+        std::str::from_utf8(bytes).ok()
+    }
+
     /// Decodes the model.
     ///
     /// # Errors
     /// When the file is not a valid model, or keeps tensors outside its folder.
     pub fn model(&self) -> Result<Model<'_>, OnnxError> {
-        let model = decode(self.bytes())?;
+        let model = match self.text() {
+            Some(text) => {
+                let parsed = text::parse(text, &self.arena);
+                let mut diagnostics = parsed.diagnostics;
+                if diagnostics.iter().any(|d| d.severity == Severity::Error) {
+                    // The first few are what matters; the rest follows from them.
+                    diagnostics.truncate(20);
+                    return Err(OnnxError::Syntax(diagnostics));
+                }
+                parsed.model
+            }
+            None => decode(self.bytes())?,
+        };
         check_external(&model)?;
         Ok(model)
     }

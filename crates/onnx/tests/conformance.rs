@@ -6,9 +6,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
-use std::path::Path;
+mod common;
+
+use std::collections::BTreeMap;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
@@ -24,32 +24,9 @@ struct Case {
     values: Vec<(String, Value)>,
 }
 
-fn load() -> (Vec<Case>, HashMap<String, Vec<u8>>) {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance/onnx-node.tar.xz");
-    let packed = std::fs::read(path).unwrap();
-    let mut tar = Vec::new();
-    lzma_rs::xz_decompress(&mut packed.as_slice(), &mut tar).unwrap();
-    let (mut cases, mut models) = (Vec::new(), HashMap::new());
-    for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().into_owned();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("onnx") => {
-                models.insert(name, bytes);
-            }
-            Some("jsonl") => {
-                for line in String::from_utf8(bytes).unwrap().lines() {
-                    cases.push(case(&serde_json::from_str(line).unwrap()));
-                }
-            }
-            _ => {}
-        }
-    }
-    (cases, models)
+fn load() -> (Vec<Case>, BTreeMap<String, Vec<u8>>) {
+    let (models, lines) = common::load();
+    (lines.iter().map(case).collect(), models)
 }
 
 fn case(json: &Value) -> Case {

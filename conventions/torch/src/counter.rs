@@ -127,7 +127,7 @@ impl Convention for Counter {
         let operators = self.counted(trace, gradients.as_ref());
         let backward = gradients.filter(|_| self.pass == Pass::ForwardAndBackward);
         if let Some(gradients) = &backward {
-            let outputs = trace.output.tensors();
+            let outputs = trace.outputs();
             if !outputs.is_empty() && !outputs.iter().any(|id| gradients.requires_grad(*id)) {
                 let reason = "AttributeError: no output requires a gradient, so there is nothing to go back from";
                 return Err(self.info().fails(reason));

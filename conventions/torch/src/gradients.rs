@@ -67,7 +67,7 @@ impl Gradients {
 
     fn backward(&mut self, trace: &Trace) {
         let mut wanted: HashSet<TensorId> = HashSet::new();
-        let outputs = trace.output.tensors().into_iter();
+        let outputs = trace.outputs().into_iter();
         wanted.extend(outputs.filter(|tensor| self.requires_grad(*tensor)));
         let bases: Vec<_> = wanted
             .iter()

@@ -170,6 +170,9 @@ pub struct Tensor {
     pub dtype: Option<DType>,
     /// Where it comes from.
     pub origin: Origin,
+    /// How far apart elements are in memory, where the source tells. PyTorch takes other operators
+    /// for tensors that are not contiguous.
+    pub strides: Option<Shape>,
 }
 
 /// Where a tensor comes from.
@@ -314,6 +317,15 @@ impl Trace {
         (!self.calls.is_empty()).then(|| CallId::new(0))
     }
 
+    /// The tensors that the model returns.
+    pub fn outputs(&self) -> Vec<TensorId> {
+        let returned = self.output.tensors();
+        match self.calls.first() {
+            Some(root) if returned.is_empty() => root.output.tensors(),
+            _ => returned,
+        }
+    }
+
     /// The module whose forward makes a call: the nearest module call around it, or itself.
     pub fn enclosing_module(&self, id: CallId) -> ModuleId {
         let mut at = Some(id);
@@ -451,7 +463,7 @@ impl Trace {
         };
         self.tensors
             .iter_mut()
-            .filter_map(|tensor| tensor.shape.as_mut())
+            .flat_map(|tensor| tensor.shape.iter_mut().chain(tensor.strides.iter_mut()))
             .for_each(bind_shape);
         self.parameters
             .iter_mut()
@@ -542,6 +554,7 @@ impl TraceBuilder {
             shape,
             dtype,
             origin,
+            strides: None,
         });
         TensorId::new(self.trace.tensors.len() - 1)
     }

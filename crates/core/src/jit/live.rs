@@ -11,7 +11,7 @@ use crate::views::{Views, written};
 pub fn operators(trace: &Trace) -> Vec<bool> {
     let mut live = vec![false; trace.calls.len()];
     let views = Views::new(trace);
-    let outputs = trace.output.tensors();
+    let outputs = trace.outputs();
     // A trace that does not say what the model returns keeps everything.
     let keep_all = outputs.is_empty();
     let mut needed: HashSet<TensorId> = HashSet::new();

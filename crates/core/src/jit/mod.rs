@@ -305,6 +305,7 @@ mod tests {
                 argument("query", query),
                 argument("key", key),
                 argument("value", key),
+                argument("in_proj_weight", other),
                 argument("in_proj_bias", bias),
             ];
             let name = "torch.nn.functional.multi_head_attention_forward";

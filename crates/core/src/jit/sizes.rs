@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::trace::{Call, CallId, Target, Trace};
+use crate::trace::{CallId, Target, Trace};
 use crate::value::Value;
 
 #[derive(Deserialize)]
@@ -44,7 +44,7 @@ pub fn arithmetic(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)
     let call = trace.call(id);
     match &call.target {
         Target::Function(name) if name == "torch.nn.functional.multi_head_attention_forward" => {
-            attention(call, record);
+            attention(trace, id, record);
         }
         Target::Module(module) => {
             if let Some(operators) = BY_CLASS.get(&trace.module(*module).class.name) {
@@ -59,19 +59,30 @@ pub fn arithmetic(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)
 
 /// `multi_head_attention_forward` in torch/nn/functional.py of PyTorch 2.15: the width of a head is
 /// a quotient; the shapes of queries, keys, values and the result hold a product each; so do those
-/// of a padding mask and of an added zero; and keys and values that are one tensor, but not the
-/// queries, split the projection at a product, once for the weight and once for the bias.
-fn attention(call: &Call, record: &mut dyn FnMut(&str, usize)) {
+/// of a padding mask, which is expanded, and of added zeros; and keys and values that are one
+/// tensor, but not the queries, split the projection at a product, its weight and its bias.
+fn attention(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)) {
+    let inside = |operator: &str| {
+        let calls = trace.direct(id).map(|(_, call)| &call.target);
+        calls
+            .filter(|target| matches!(target, Target::Operator(name) if name == operator))
+            .count()
+    };
+    let call = trace.call(id);
     let is_given = |name: &str| call.argument(name).is_some_and(|value| !value.is_none());
     let is_true = |name: &str| call.argument(name) == Some(&Value::Bool(true));
     let tensor = |name: &str| call.argument(name).and_then(Value::tensor);
-    let mut products = 4;
-    products += usize::from(is_given("key_padding_mask"));
-    products += usize::from(is_true("add_zero_attn"));
-    let packed = !is_true("use_separate_proj_weight");
-    if packed && tensor("key") == tensor("value") && tensor("query") != tensor("key") {
-        products += 1 + usize::from(is_given("in_proj_bias"));
+    let mut splits = inside("aten.split_with_sizes");
+    if splits == 0
+        && !is_true("use_separate_proj_weight")
+        && tensor("key") == tensor("value")
+        && tensor("query") != tensor("key")
+        && is_given("in_proj_weight")
+    {
+        splits = 1 + usize::from(is_given("in_proj_bias"));
     }
+    let masked = is_given("key_padding_mask") || inside("aten.expand") > 0;
+    let zeros = is_true("add_zero_attn") || inside("aten.zeros") > 0;
     record("div", 1);
-    record("mul", products);
+    record("mul", 4 + splits + usize::from(masked) + usize::from(zeros));
 }

@@ -8,6 +8,7 @@ use modelcost_core::value::Value;
 
 use crate::bound::{Bound, number, truth};
 use crate::error::{Result, TorchError};
+use crate::functions::index::{ellipsis, slice};
 use crate::signature::Arguments;
 use crate::tracer::{Member, Tracer};
 
@@ -69,13 +70,16 @@ impl Tracer {
             }
             ExprKind::Compare(first, rest) => {
                 let mut left = self.eval(scope, first)?;
-                let mut holds = true;
+                let mut result = Value::Bool(true);
                 for (op, right) in rest {
                     let right = self.eval(scope, right)?;
-                    holds &= compare(*op, &left, &right)?;
+                    result = self.compare(*op, &left, &right)?;
+                    if truth(&result) == Some(false) {
+                        break;
+                    }
                     left = right;
                 }
-                Value::Bool(holds)
+                result
             }
             ExprKind::And(left, right) => {
                 let value = self.eval(scope, left)?;
@@ -106,28 +110,33 @@ impl Tracer {
             }
             ExprKind::Subscript(base, indices) => {
                 let base = self.eval(scope, base)?;
-                let [index] = self
-                    .eval_all(scope, indices)?
-                    .try_into()
-                    .unwrap_or([Value::None]);
-                let index = index.int().and_then(|index| index.as_i64());
-                match (base.items(), index) {
-                    (Some(items), Some(index)) => {
-                        let at = if index < 0 {
-                            index + items.len() as i64
-                        } else {
-                            index
-                        };
-                        let item = usize::try_from(at).ok().and_then(|at| items.get(at));
-                        item.cloned().ok_or_else(|| unreadable(expr))?
+                let indices = self.eval_all(scope, indices)?;
+                let index = match <[Value; 1]>::try_from(indices) {
+                    Ok([one]) => one,
+                    Err(several) => Value::Tuple(several),
+                };
+                match base.items() {
+                    Some(items) => element(items, &index)?,
+                    None => {
+                        let arguments = Arguments::of([base, index]);
+                        self.call_function("operator.getitem", &arguments, None)?
                     }
-                    _ => return Err(unreadable(expr)),
                 }
             }
-            ExprKind::Call(callee, arguments) => self.eval_call(scope, callee, arguments)?,
-            ExprKind::Slice(..) | ExprKind::Ellipsis | ExprKind::Error => {
-                return Err(unreadable(expr));
+            ExprKind::Slice(start, stop, step) => {
+                let mut bounds = Vec::with_capacity(3);
+                for bound in [start, stop, step] {
+                    bounds.push(match bound {
+                        Some(bound) => self.eval(scope, bound)?,
+                        None => Value::None,
+                    });
+                }
+                let [start, stop, step]: [Value; 3] = bounds.try_into().unwrap_or_default();
+                slice(start, stop, step)
             }
+            ExprKind::Ellipsis => ellipsis(),
+            ExprKind::Call(callee, arguments) => self.eval_call(scope, callee, arguments)?,
+            ExprKind::Error => return Err(unreadable(expr)),
         })
     }
 
@@ -195,6 +204,9 @@ impl Tracer {
                 Some(dim) => Value::Int(-dim),
                 None => return Err(TorchError::new("only numbers and tensors have a sign")),
             },
+            (UnaryOp::Invert, Value::Tensor(id)) => {
+                self.call_function("operator.invert", &Arguments::of([id.into()]), None)?
+            }
             (_, value) => value,
         })
     }
@@ -236,12 +248,46 @@ impl Tracer {
     }
 }
 
-fn compare(op: CompareOp, left: &Value, right: &Value) -> Result<bool> {
+impl Tracer {
+    fn compare(&mut self, op: CompareOp, left: &Value, right: &Value) -> Result<Value> {
+        let function = match op {
+            CompareOp::Eq => "operator.eq",
+            CompareOp::Ne => "operator.ne",
+            CompareOp::Lt => "operator.lt",
+            CompareOp::Le => "operator.le",
+            CompareOp::Gt => "operator.gt",
+            CompareOp::Ge => "operator.ge",
+            _ => return Ok(Value::Bool(holds(op, left, right))),
+        };
+        if left.tensor().is_none() && right.tensor().is_none() {
+            return Ok(Value::Bool(holds(op, left, right)));
+        }
+        let arguments = Arguments::of([left.clone(), right.clone()]);
+        self.call_function(function, &arguments, None)
+    }
+}
+
+fn element(items: &[Value], index: &Value) -> Result<Value> {
+    let count = items.len() as i64;
+    let index = index.int().and_then(|index| index.as_i64());
+    let at = index.map(|index| {
+        if index < 0 {
+            index.saturating_add(count)
+        } else {
+            index
+        }
+    });
+    let item = at.and_then(|at| items.get(usize::try_from(at).ok()?));
+    item.cloned()
+        .ok_or_else(|| TorchError::new(format!("a tuple of {count} has no such element")))
+}
+
+fn holds(op: CompareOp, left: &Value, right: &Value) -> bool {
     let order = || {
         let (a, b) = (number(left), number(right));
         a.zip(b).and_then(|(a, b)| a.partial_cmp(&b))
     };
-    Ok(match op {
+    match op {
         CompareOp::Eq | CompareOp::Is => left == right,
         CompareOp::Ne | CompareOp::IsNot => left != right,
         CompareOp::Lt => order().is_some_and(|order| order.is_lt()),
@@ -250,7 +296,7 @@ fn compare(op: CompareOp, left: &Value, right: &Value) -> Result<bool> {
         CompareOp::Ge => order().is_some_and(|order| order.is_ge()),
         CompareOp::In => right.items().is_some_and(|items| items.contains(left)),
         CompareOp::NotIn => !right.items().is_some_and(|items| items.contains(left)),
-    })
+    }
 }
 
 fn dtype(name: &str) -> Option<Value> {

@@ -17,6 +17,8 @@ mod error;
 mod eval;
 pub mod functions;
 pub mod operators;
+#[cfg(test)]
+mod recorded;
 pub mod recover;
 pub mod show;
 mod signature;

@@ -1,13 +1,6 @@
 //! Sums, means, extremes, norms, sorting, and picking by index.
 
-use modelcost_core::value::Value;
-
 use super::{ALL, BOTH, Entry, F, METHOD, METHOD_, TORCH};
-use crate::bound::Bound;
-use crate::error::Result;
-use crate::signature::Arguments;
-use crate::tracer::Tracer;
-
 macro_rules! over {
     ($name:literal, $doc:literal) => {
         Entry::line(
@@ -52,17 +45,13 @@ pub(super) static FUNCTIONS: [Entry; 41] = [
     ),
     over!("amax", "The largest values over dimensions."),
     over!("amin", "The smallest values over dimensions."),
-    Entry::code(
-        BOTH,
-        "max(input, dim=None, keepdim=False)",
-        |t, args| extreme(t, args, "max"),
-        "The largest value; over a dimension also where it is.",
+    over!(
+        "max",
+        "The largest value; over a dimension also where it is; or the larger of two."
     ),
-    Entry::code(
-        BOTH,
-        "min(input, dim=None, keepdim=False)",
-        |t, args| extreme(t, args, "min"),
-        "The smallest value; over a dimension also where it is.",
+    over!(
+        "min",
+        "The smallest value; over a dimension also where it is; or the smaller of two."
     ),
     over!("median", "The median; over a dimension also where it is."),
     over!("argmax", "Where the largest value is."),
@@ -221,19 +210,3 @@ pub(super) static FUNCTIONS: [Entry; 41] = [
         "Ones of the same type.",
     ),
 ];
-
-/// `torch.max(x)`, `torch.max(x, dim)` and `torch.max(x, y)`.
-fn extreme(t: &mut Tracer, args: &Bound, name: &str) -> Result<Value> {
-    let input = args.value("input").clone();
-    let second = args.value("dim").clone();
-    if second.tensor().is_some() {
-        let name = if name == "max" {
-            "aten.maximum"
-        } else {
-            "aten.minimum"
-        };
-        return t.call_operator(name, &Arguments::of([input, second]));
-    }
-    let arguments = Arguments::of([input, second, args.value("keepdim").clone()]);
-    t.call_operator(&format!("aten.{name}"), &arguments)
-}

@@ -9,7 +9,7 @@ use super::{Entry, Op, broadcast, compatible, row};
 use crate::error::Result;
 use crate::show;
 
-pub(super) static OPERATORS: [Entry; 117] = [
+pub(super) static OPERATORS: [Entry; 120] = [
     // Activations.
     row("relu(self)", same),
     row("relu6(self)", same),
@@ -107,6 +107,9 @@ pub(super) static OPERATORS: [Entry; 117] = [
     row("bitwise_and(self, other)", binary),
     row("bitwise_or(self, other)", binary),
     row("bitwise_xor(self, other)", binary),
+    row("__and__(self, other)", binary),
+    row("__or__(self, other)", binary),
+    row("__xor__(self, other)", binary),
     row("logical_and(self, other)", comparison),
     row("logical_or(self, other)", comparison),
     row("logical_xor(self, other)", comparison),
@@ -182,7 +185,7 @@ fn logical(op: &mut Op<'_>) -> Result<Value> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Arithmetic,
     Division,
     Comparison,
@@ -232,7 +235,7 @@ pub(super) fn broadcast_or(op: &Op<'_>, a: &[Dim], b: &[Dim]) -> Result<Shape> {
     })
 }
 
-fn pair(op: &mut Op<'_>, left: &str, right: &str, kind: Kind) -> Result<Value> {
+pub(super) fn pair(op: &mut Op<'_>, left: &str, right: &str, kind: Kind) -> Result<Value> {
     let (a, a_type, a_weak) = operand(op, left)?;
     let (b, b_type, b_weak) = operand(op, right)?;
     let shape = broadcast_or(op, &a, &b)?;

@@ -339,9 +339,18 @@ fn embedding_bag(op: &mut Op<'_>) -> Result<Value> {
         false => bags.clone(),
     };
     let output = op.like("weight", vec![bags.clone(), width.clone()])?;
-    let bag = op.like("offsets", op.shape("indices")?)?;
+    // Sums need no list of which bag each index is in.
+    let listed = match op.args.index("mode")? {
+        0 => vec![Dim::ZERO],
+        _ => op.shape("indices")?,
+    };
+    let bag = op.like("offsets", listed)?;
     let sizes = op.like("offsets", vec![bags.clone()])?;
-    let maximum = op.like("offsets", vec![bags])?;
+    let places = match op.args.index("mode")? {
+        2 => vec![bags, width.clone()],
+        _ => vec![bags],
+    };
+    let maximum = op.like("offsets", places)?;
     Ok(Value::Tuple(vec![output, bag, sizes, maximum]))
 }
 

@@ -73,7 +73,10 @@ pub(crate) fn find(name: &str) -> Result<(&'static Entry, SmolStr)> {
         let rows = TABLES.iter().flat_map(|table| table.iter());
         rows.map(|entry| (entry.signature.name(), entry)).collect()
     });
-    let short = name.strip_prefix("aten.").unwrap_or(name);
+    let short = ["aten.", "torchvision."]
+        .iter()
+        .find_map(|namespace| name.strip_prefix(namespace))
+        .unwrap_or(name);
     let found = index
         .get(short)
         .or_else(|| index.get(short.strip_suffix('_')?));

@@ -5,7 +5,7 @@ use modelcost_core::dtype::DType;
 use modelcost_core::trace::Shape;
 use modelcost_core::value::Value;
 
-use super::elementwise::broadcast_or;
+use super::elementwise::{self, broadcast_or};
 use super::{Entry, Op, row};
 use crate::error::Result;
 
@@ -138,8 +138,11 @@ fn pair(op: &mut Op<'_>, shape: Shape) -> Result<Value> {
     Ok(Value::Tuple(vec![values, indices]))
 }
 
-/// Over one dimension also the index; over all of them the value alone.
+/// `torch.max(x)`, `torch.max(x, dim)` and `torch.max(x, y)` are one name.
 fn with_index(op: &mut Op<'_>) -> Result<Value> {
+    if op.args.value("dim").tensor().is_some() {
+        return elementwise::pair(op, "self", "dim", elementwise::Kind::Arithmetic);
+    }
     let shape = kept(op)?;
     match op.args.value("dim") {
         Value::None => op.like("self", shape),

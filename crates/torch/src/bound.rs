@@ -97,13 +97,10 @@ impl Bound {
 
     /// An integer.
     pub fn int(&self, name: &str) -> Result<Dim> {
-        match self.value(name) {
-            // A whole float is what `int(6.0 * 32)` would have been.
-            value => value
-                .int()
-                .ok_or_else(|| self.wrong(name, "an integer"))
-                .and_then(|dim| self.finite(name, dim)),
-        }
+        self.value(name)
+            .int()
+            .ok_or_else(|| self.wrong(name, "an integer"))
+            .and_then(|dim| self.finite(name, dim))
     }
 
     /// An integer or `None`.

@@ -46,7 +46,7 @@ impl TorchError {
     }
 
     /// As seen from a caller further out, whose arguments are others.
-    pub(crate) fn from_inside(mut self) -> TorchError {
+    pub(crate) fn seen_from_outside(mut self) -> TorchError {
         self.argument = None;
         self
     }

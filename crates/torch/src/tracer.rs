@@ -343,7 +343,7 @@ impl Tracer {
             }
             Err(error) => {
                 self.builder.end(Value::None);
-                Err(error.from_inside())
+                Err(error.seen_from_outside())
             }
         }
     }

@@ -18,14 +18,16 @@ fn shape(sizes: &[i64]) -> Vec<Dim> {
 /// One module, constructed and called on inputs of the given shapes.
 fn run(class: &str, arguments: Arguments, inputs: &[&[i64]]) -> Trace {
     let mut tracer = Tracer::new("test", "test");
-    let module = tracer.construct(class, &arguments, "").unwrap();
+    let module = tracer
+        .construct(class, &arguments, "")
+        .expect("it can be made");
     let inputs: Vec<Value> = inputs
         .iter()
         .map(|sizes| tracer.input("x", shape(sizes), DType::Float32).into())
         .collect();
     tracer
         .call_module(module, &Arguments::of(inputs), None)
-        .unwrap();
+        .expect("it can be called");
     tracer.finish()
 }
 

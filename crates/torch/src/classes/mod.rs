@@ -294,7 +294,7 @@ impl Construct<'_> {
         let child = self
             .tracer
             .construct(class, &arguments, &path)
-            .map_err(TorchError::from_inside)?;
+            .map_err(TorchError::seen_from_outside)?;
         self.tracer.builder.add_child(self.module, name, child);
         Ok(child)
     }

@@ -131,13 +131,13 @@ fn channels(op: &Op<'_>, input: &[Dim], weight: &[Dim], n: usize, out: usize) ->
             weight[0]
         )));
     }
-    if let Some(bias) = op.optional_shape("bias")? {
-        if bias.len() != 1 || !compatible(&bias[0], &outputs) {
-            return Err(op.error(format!(
-                "expects a bias of {outputs}, not {}",
-                show::shape(&bias)
-            )));
-        }
+    if let Some(bias) = op.optional_shape("bias")?
+        && (bias.len() != 1 || !compatible(&bias[0], &outputs))
+    {
+        return Err(op.error(format!(
+            "expects a bias of {outputs}, not {}",
+            show::shape(&bias)
+        )));
     }
     Ok(outputs)
 }
@@ -217,13 +217,13 @@ fn conv_transpose(op: &mut Op<'_>, n: usize) -> Result<Value> {
     shape.push(outputs);
     for i in 0..n {
         let limit = Dim::maximum(&stride[i], &dilation[i]);
-        if let (Some(extra), Some(limit)) = (extra[i].as_const(), limit.as_const()) {
-            if extra < 0 || extra >= limit {
-                return Err(op.error(format!(
-                    "has an output padding of {extra}, which must be smaller than the stride or \
+        if let (Some(extra), Some(limit)) = (extra[i].as_const(), limit.as_const())
+            && (extra < 0 || extra >= limit)
+        {
+            return Err(op.error(format!(
+                "has an output padding of {extra}, which must be smaller than the stride or \
                      the dilation"
-                )));
-            }
+            )));
         }
         let size = (&spatial[i] - &Dim::ONE) * &stride[i] - &padding[i] * 2
             + &dilation[i] * &(&weight[2 + i] - &Dim::ONE)

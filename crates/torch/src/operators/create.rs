@@ -82,7 +82,7 @@ fn arange(op: &mut Op<'_>) -> Result<Value> {
         _ => match (number(start), number(end), number(step)) {
             (Some(start), Some(end), Some(step)) if step != 0.0 => {
                 let length = ((end - start) / step).ceil().max(0.0);
-                if !(length < 9e15) {
+                if length.is_nan() || length >= 9e15 {
                     return Err(op.error("would make more elements than memory holds"));
                 }
                 (Dim::Const(length as i128), DType::Float32)

@@ -63,13 +63,13 @@ fn linear(op: &mut Op<'_>) -> Result<Value> {
         }
     }
     let mut shape = input[..input.len() - 1].to_vec();
-    if let (Some(bias), Some(outputs)) = (op.optional_shape("bias")?, &outputs) {
-        if bias.len() > 1 || !bias.iter().all(|size| compatible(size, outputs)) {
-            return Err(op.error(format!(
-                "expects a bias of {outputs}, not {}",
-                show::shape(&bias)
-            )));
-        }
+    if let (Some(bias), Some(outputs)) = (op.optional_shape("bias")?, &outputs)
+        && (bias.len() > 1 || !bias.iter().all(|size| compatible(size, outputs)))
+    {
+        return Err(op.error(format!(
+            "expects a bias of {outputs}, not {}",
+            show::shape(&bias)
+        )));
     }
     shape.extend(outputs);
     op.like("input", shape)

@@ -168,12 +168,12 @@ fn pool(op: &mut Op<'_>, n: usize, dilation: &[Dim]) -> Result<Shape> {
             }
         }
         let half = (&dilation[i] * &(&kernel[i] - &Dim::ONE) + 1).floor_div(&Dim::Const(2));
-        if let (Some(padding), Some(half)) = (padding[i].as_const(), half.as_const()) {
-            if padding < 0 || padding > half {
-                return Err(op.error(format!(
-                    "allows a padding of at most half the kernel ({half}), not {padding}"
-                )));
-            }
+        if let (Some(padding), Some(half)) = (padding[i].as_const(), half.as_const())
+            && (padding < 0 || padding > half)
+        {
+            return Err(op.error(format!(
+                "allows a padding of at most half the kernel ({half}), not {padding}"
+            )));
         }
         let size = pooled(
             &spatial[i],

@@ -155,10 +155,10 @@ fn topk(op: &mut Op<'_>) -> Result<Value> {
     let dim = op.dimension("dim", shape.len())?;
     let k = op.args.size("k")?;
     if let Some(size) = shape.get_mut(dim) {
-        if let (Some(k), Some(size)) = (k.as_const(), size.as_const()) {
-            if k > size {
-                return Err(op.error(format!("takes {k} of a dimension of {size}")));
-            }
+        if let (Some(k), Some(size)) = (k.as_const(), size.as_const())
+            && k > size
+        {
+            return Err(op.error(format!("takes {k} of a dimension of {size}")));
         }
         *size = k;
     }

@@ -560,10 +560,10 @@ fn select(op: &mut Op<'_>) -> Result<Value> {
     let dim = op.dimension("dim", shape.len())?;
     let (size, known) = known_size(op, &shape, dim)?;
     let index = op.args.int("index")?;
-    if let (Some(known), Some(index)) = (known, index.as_const()) {
-        if index < -known || index >= known {
-            return Err(op.error(format!("takes element {index} of a dimension of {size}")));
-        }
+    if let (Some(known), Some(index)) = (known, index.as_const())
+        && (index < -known || index >= known)
+    {
+        return Err(op.error(format!("takes element {index} of a dimension of {size}")));
     }
     shape.remove(dim);
     op.like("self", shape)
@@ -602,12 +602,12 @@ fn narrow(op: &mut Op<'_>) -> Result<Value> {
     let (size, known) = known_size(op, &shape, dim)?;
     let (start, length) = (op.args.int("start")?, op.args.size("length")?);
     let end = &start + &length;
-    if let (Some(known), Some(end)) = (known, end.as_const()) {
-        if end > known {
-            return Err(op.error(format!(
-                "takes elements up to {end} of a dimension of {size}"
-            )));
-        }
+    if let (Some(known), Some(end)) = (known, end.as_const())
+        && end > known
+    {
+        return Err(op.error(format!(
+            "takes elements up to {end} of a dimension of {size}"
+        )));
     }
     shape[dim] = length;
     op.like("self", shape)

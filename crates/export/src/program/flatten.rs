@@ -1,67 +1,46 @@
 //! Nodes in one sequence: names resolved to tensors and integers, higher-order operators opened.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{Argument, Origin, Passed, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
+use modelcost_fx::{Flat, Scope, StackId, Stacks};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
 use crate::json::{Arg, Graph, GraphArg, Node, SymArg};
-use crate::program::stack::{StackId, Stacks};
 use crate::symbols::{Symbols, dtype};
 
-/// A node with its names resolved.
-pub struct Flat<'a> {
-    /// `aten.conv2d`
-    pub op: SmolStr,
-    /// Arguments under the names of the operator's schema.
-    pub arguments: Vec<Argument>,
-    /// What it returns.
-    pub output: Value,
-    /// The module calls around it.
-    pub stack: Option<StackId>,
-    /// The Python function that made it, with a number for each call:
-    /// `relu_1;function.relu`.
-    pub torch_fn: &'a str,
-    /// The same as Dynamo saw it: `torch.nn.functional.relu`, `_operator.add`, `sub`.
-    pub source_fn: Option<&'a str>,
-    stack_trace: Option<&'a RawValue>,
+/// The last line of a stack trace as it stands in the JSON.
+fn line<'a>(trace: Option<&'a RawValue>) -> Cow<'a, str> {
+    let Some(raw) = trace else {
+        return Cow::Borrowed("");
+    };
+    let text = raw.get().trim_matches('"');
+    let last = text.rsplit("\\n").find(|line| !line.trim().is_empty());
+    let line = last.unwrap_or("").trim();
+    if line.contains('\\') {
+        let quoted = format!("\"{line}\"");
+        return match serde_json::from_str(&quoted) {
+            Ok(line) => Cow::Owned(line),
+            Err(_) => Cow::Borrowed(line),
+        };
+    }
+    Cow::Borrowed(line)
 }
 
-impl Flat<'_> {
-    /// The source line that made it, as far as the program kept it.
-    pub fn line(&self) -> Cow<'_, str> {
-        let Some(raw) = self.stack_trace else {
-            return Cow::Borrowed("");
-        };
-        let text = raw.get().trim_matches('"');
-        let last = text.rsplit("\\n").find(|line| !line.trim().is_empty());
-        let line = last.unwrap_or("").trim();
-        if line.contains('\\') {
-            let quoted = format!("\"{line}\"");
-            return match serde_json::from_str(&quoted) {
-                Ok(line) => Cow::Owned(line),
-                Err(_) => Cow::Borrowed(line),
-            };
-        }
-        Cow::Borrowed(line)
-    }
-
-    /// The file, line and function of the innermost frame: `File "…", line 3, in forward`.
-    pub fn frame(&self) -> &str {
-        let Some(raw) = self.stack_trace else {
-            return "";
-        };
-        let frames = raw.get().rsplit("\\n");
-        frames
-            .map(str::trim)
-            .find(|line| line.trim_start_matches('"').starts_with("File "))
-            .unwrap_or("")
-    }
+/// The file, line and function of the innermost frame.
+fn frame<'a>(trace: Option<&'a RawValue>) -> &'a str {
+    let Some(raw) = trace else {
+        return "";
+    };
+    let frames = raw.get().rsplit("\\n");
+    frames
+        .map(str::trim)
+        .find(|line| line.trim_start_matches('"').starts_with("File "))
+        .unwrap_or("")
 }
 
 /// Subgraphs inside subgraphs; programs have two or three.
@@ -78,9 +57,6 @@ pub struct Flattener<'b, 'a> {
     /// The sequence.
     pub nodes: Vec<Flat<'a>>,
 }
-
-/// The values of one graph by name.
-pub type Scope<'a> = HashMap<&'a str, Value>;
 
 impl<'a> Flattener<'_, 'a> {
     /// Adds the nodes of a graph. `scope` holds its inputs, and afterwards all its values.
@@ -136,9 +112,10 @@ impl<'a> Flattener<'_, 'a> {
             arguments,
             output,
             stack,
-            torch_fn: node.metadata.torch_fn.as_deref().unwrap_or(""),
+            torch_fn: node.metadata.torch_fn.as_deref().unwrap_or("").into(),
             source_fn: source.map(|(_, function)| function),
-            stack_trace: node.metadata.stack_trace,
+            line: line(node.metadata.stack_trace),
+            frame: frame(node.metadata.stack_trace).into(),
         });
     }
 

@@ -1,27 +1,19 @@
 //! A program of `torch.export` as a trace.
 
-mod arguments;
-mod calls;
-mod classes;
 mod flatten;
-mod frames;
-mod function;
-mod infer;
 mod modules;
-mod operators;
 mod pytree;
-mod schemas;
-mod stack;
 
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{Origin, Trace, TraceBuilder};
 use modelcost_core::value::Value;
+use modelcost_fx::{Root, Scope, Stacks};
 use smol_str::SmolStr;
 
 use crate::archive::Archive;
 use crate::error::{ExportError, Result};
 use crate::json::{Arg, InputSpec, OutputSpec, Payloads, Program, SymArg};
-use crate::program::flatten::{Flattener, Scope};
+use crate::program::flatten::Flattener;
 use crate::program::modules::Storages;
 use crate::symbols::Symbols;
 
@@ -82,11 +74,11 @@ fn trace<'a>(
     let mut builder = TraceBuilder::new(name, "pt2");
     let graph = &program.graph_module.graph;
     let mut symbols = Symbols::default();
-    let mut stacks = stack::Stacks::default();
+    let mut stacks = Stacks::default();
     for node in &graph.nodes {
         stacks.intern(node.metadata.nn_module_stack.as_deref().unwrap_or(""));
     }
-    let called = modules::called(&stacks);
+    let called = modelcost_fx::called(&stacks);
     let tree = modules::build(
         &mut builder,
         program,
@@ -156,15 +148,18 @@ fn trace<'a>(
     let fallback: Vec<SmolStr> = inputs.iter().map(|arg| input_name(arg)).collect();
     let in_spec = signature.and_then(|signature| signature.in_spec.as_deref());
     let out_spec = signature.and_then(|signature| signature.out_spec.as_deref());
-    let root = calls::Root {
+    let root = Root {
         arguments: pytree::arguments(in_spec, &given, &names, &fallback),
         output: pytree::output(out_spec, returned),
     };
-    let done = calls::emit(&mut builder, &tree, &stacks, &nodes, root);
+    let done = modelcost_fx::emit(&mut builder, &tree, &stacks, &nodes, root);
     if !done {
         return Err(ExportError::TooLarge {
             file: file.to_owned(),
-            what: format!("modules are nested more than {} deep", frames::MAX_DEPTH),
+            what: format!(
+                "modules are nested more than {} deep",
+                modelcost_fx::MAX_DEPTH
+            ),
         });
     }
     Ok(builder.finish())

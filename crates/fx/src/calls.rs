@@ -9,14 +9,14 @@ use modelcost_core::trace::{
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
-use crate::program::arguments::{bind, complete};
-use crate::program::classes;
-use crate::program::flatten::Flat;
-use crate::program::frames::{self, Frame, Item};
-use crate::program::function::{self, Source};
-use crate::program::modules::Tree;
-use crate::program::operators::{self, Call};
-use crate::program::stack::{Entry, Stacks};
+use crate::arguments::{bind, complete};
+use crate::classes;
+use crate::flat::Flat;
+use crate::frames::{self, Frame, Item};
+use crate::function::{self, Source};
+use crate::modules::Tree;
+use crate::operators::{self, Call};
+use crate::stack::{Entry, Stacks};
 
 /// What the root module is called with and returns.
 pub struct Root {
@@ -71,8 +71,8 @@ pub fn emit(
             .fidelity
             .note(Level::Reconstructed, text);
     }
-    super::infer::classes(builder);
-    super::infer::attributes(builder);
+    crate::infer::classes(builder);
+    crate::infer::attributes(builder);
     true
 }
 
@@ -163,7 +163,7 @@ impl<'a> Emitter<'_, 'a> {
                     at += 1;
                 }
                 Item::Node(first) => {
-                    let torch_fn = self.nodes[first].torch_fn;
+                    let torch_fn = self.nodes[first].torch_fn.clone();
                     let same = |item: &&Item| match item {
                         Item::Node(node) => {
                             !torch_fn.is_empty() && self.nodes[*node].torch_fn == torch_fn
@@ -304,17 +304,17 @@ impl<'a> Emitter<'_, 'a> {
         let Some(first) = group.first().map(|index| &self.nodes[*index]) else {
             return;
         };
-        let line = first.line().into_owned();
+        let line = first.line.clone().into_owned();
         let function_name = first.torch_fn.split_once(';').map_or("", |(_, name)| name);
-        let key = (frame, format!("{function_name} {}", first.frame()));
+        let key = (frame, format!("{function_name} {}", &first.frame));
         let count = self.lines.entry(key).or_insert(0);
         let source = Source {
             line: &line,
-            frame: first.frame(),
+            frame: &first.frame,
             occurrence: *count,
         };
         *count += 1;
-        let named = function::name(first.torch_fn, first.source_fn, &first.op, &source);
+        let named = function::name(&first.torch_fn, first.source_fn, &first.op, &source);
         let calls: Vec<Call> = group
             .iter()
             .map(|index| operators::call(&self.nodes[*index]))
@@ -355,7 +355,7 @@ impl<'a> Emitter<'_, 'a> {
     }
 
     fn operator(&mut self, call: &Call) {
-        let arguments = complete(super::schemas::schema(&call.op), &call.arguments);
+        let arguments = complete(crate::schemas::schema(&call.op), &call.arguments);
         let target = Target::Operator(call.op.clone());
         let id = self.builder.begin(target, arguments.clone(), None);
         modelcost_torch::dispatch::expand(self.builder, &call.op, &arguments, &call.output);

@@ -3,7 +3,7 @@
 use modelcost_core::trace::{CallId, ModuleId, Target, Trace, TraceBuilder};
 use smol_str::SmolStr;
 
-use crate::program::classes;
+use crate::classes;
 
 /// Gives a class to modules that were never called, and bases to users' classes.
 pub fn classes(builder: &mut TraceBuilder) {

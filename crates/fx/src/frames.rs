@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use modelcost_core::trace::TensorId;
 
-use crate::program::flatten::Flat;
-use crate::program::stack::{Entry, Stacks};
+use crate::flat::Flat;
+use crate::stack::{Entry, Stacks};
 
 /// One call of a module.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use modelcost_core::trace::{Argument, Class, Origin, Passed, TensorId};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
-use crate::program::arguments::bind;
-use crate::program::calls::{Emitter, first_tensor};
-use crate::program::flatten::Flat;
-use crate::program::frames::{Frame, Item};
+use crate::arguments::bind;
+use crate::calls::{Emitter, first_tensor};
+use crate::flat::Flat;
+use crate::frames::{Frame, Item};
 
 /// An operator call as PyTorch would have made it before dispatch.
 pub struct Call {

@@ -1,0 +1,24 @@
+//! Programs of `torch.fx` as traces.
+//!
+//! `torch.export` and the ONNX exporter built on it write down, for every node, which module calls
+//! it was made inside of and where in the source it stands. [`emit`] puts the tree of calls back
+//! from that: modules hold functions, functions hold operators. It knows no file format; readers
+//! make the list of [`Flat`] nodes and the [`tree`] of modules.
+
+mod arguments;
+mod calls;
+pub mod classes;
+mod flat;
+mod frames;
+mod function;
+mod infer;
+mod modules;
+mod operators;
+mod schemas;
+mod stack;
+
+pub use calls::{Root, emit};
+pub use flat::{Flat, Scope};
+pub use frames::MAX_DEPTH;
+pub use modules::{Called, Kind, State, Tree, called, every_path, tree};
+pub use stack::{Entry, StackId, Stacks};

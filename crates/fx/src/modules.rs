@@ -1,0 +1,291 @@
+//! The tree of modules with what they own, put together from every path that a program names.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use modelcost_core::dtype::DType;
+use modelcost_core::trace::{
+    BufferId, Module, ModuleId, ParameterId, Shape, TensorId, TraceBuilder,
+};
+use modelcost_core::value::Value;
+use smol_str::SmolStr;
+
+use crate::flat::Scope;
+use crate::stack::Stacks;
+
+/// A parameter or buffer under one of its names.
+#[derive(Clone, Debug)]
+pub struct State<'a> {
+    /// The path of the module that holds it.
+    pub owner: SmolStr,
+    /// Its name there.
+    pub name: SmolStr,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its element type.
+    pub dtype: DType,
+    /// Whether it is trained.
+    pub requires_grad: bool,
+    /// The name of its value in the graph.
+    pub value: Option<&'a str>,
+    /// Which storage holds it: tied parameters share one.
+    pub storage: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a state is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A parameter.
+    Parameter,
+    /// A buffer.
+    Buffer {
+        /// Whether `state_dict()` holds it.
+        persistent: bool,
+    },
+}
+
+/// What the program says of a module that it calls.
+#[derive(Clone, Debug)]
+pub struct Called<'a> {
+    /// Its path.
+    pub path: SmolStr,
+    /// The identity of the module object, where the program has it.
+    pub identity: Option<u64>,
+    /// Its class as the program writes it.
+    pub class: &'a str,
+}
+
+/// The tree and what the graph calls its parameters and buffers.
+pub struct Tree<'a> {
+    /// Modules by every path that leads to them.
+    pub by_path: HashMap<SmolStr, ModuleId>,
+    /// Values of the graph that are parameters or buffers.
+    pub values: Scope<'a>,
+}
+
+/// Builds the tree. `paths` has every path, parents first.
+pub fn tree<'a>(
+    builder: &mut TraceBuilder,
+    paths: &[SmolStr],
+    called: &[Called<'a>],
+    states: Vec<State<'a>>,
+) -> Tree<'a> {
+    let mut classes: HashMap<SmolStr, &str> = HashMap::new();
+    let mut identities: HashMap<SmolStr, u64> = HashMap::new();
+    for module in called {
+        classes.entry(module.path.clone()).or_insert(module.class);
+        if let Some(identity) = module.identity {
+            identities.entry(module.path.clone()).or_insert(identity);
+        }
+    }
+    let same = same_modules(paths, &states, &classes, &identities);
+    let mut tree = Tree {
+        by_path: HashMap::new(),
+        values: Scope::new(),
+    };
+    for path in paths {
+        let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+        let name = path.rsplit('.').next().unwrap_or(path);
+        let parent_id = tree.by_path.get(parent).copied();
+        // Below the second name of a module everything is there already.
+        let existing = parent_id.filter(|_| !path.is_empty()).and_then(|id| {
+            let children = &builder.trace().module(id).children;
+            children
+                .iter()
+                .find(|(child, _)| child == name)
+                .map(|(_, child)| *child)
+        });
+        if let Some(existing) = existing {
+            tree.by_path.insert(path.clone(), existing);
+            continue;
+        }
+        let canonical = &same[path];
+        let id = match tree.by_path.get(canonical) {
+            Some(id) => *id,
+            None => builder.module(Module::default()),
+        };
+        tree.by_path.insert(path.clone(), id);
+        if let (Some(parent), false) = (parent_id, path.is_empty()) {
+            builder.add_child(parent, name, id);
+        }
+    }
+    register(builder, &mut tree, states);
+    tree
+}
+
+/// Each path once, after the paths above it; the first is the root's.
+pub fn every_path(listed: impl IntoIterator<Item = SmolStr>) -> Vec<SmolStr> {
+    let mut out: Vec<SmolStr> = vec![SmolStr::default()];
+    let mut seen: HashSet<SmolStr> = out.iter().cloned().collect();
+    for path in listed {
+        for (at, _) in path.match_indices('.') {
+            let parent = SmolStr::new(&path[..at]);
+            if seen.insert(parent.clone()) {
+                out.push(parent);
+            }
+        }
+        if seen.insert(path.clone()) {
+            out.push(path);
+        }
+    }
+    out
+}
+
+/// For each path the first one that leads to the same module object.
+///
+/// Dynamo writes the object's identity. Otherwise two paths are one module if all that is
+/// registered under them, and there must be something, is the same storage.
+fn same_modules(
+    paths: &[SmolStr],
+    states: &[State<'_>],
+    classes: &HashMap<SmolStr, &str>,
+    identities: &HashMap<SmolStr, u64>,
+) -> HashMap<SmolStr, SmolStr> {
+    let mut contents: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for state in states {
+        let entry = contents.entry(&state.owner).or_default();
+        entry.push((&state.name, &state.storage));
+    }
+    let mut below: HashMap<&str, Vec<(&str, &str)>> = HashMap::new();
+    for path in paths {
+        let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+        if !path.is_empty() {
+            below.entry(parent).or_default().push((name, path));
+        }
+    }
+    // Bottom up: a module is known by what it owns and by the modules below it.
+    let mut order: Vec<&SmolStr> = paths.iter().collect();
+    order.sort_by_key(|path| {
+        std::cmp::Reverse(path.matches('.').count() + !path.is_empty() as usize)
+    });
+    let mut first: HashMap<String, SmolStr> = HashMap::new();
+    let mut by_identity: HashMap<u64, SmolStr> = HashMap::new();
+    let mut out: HashMap<SmolStr, SmolStr> = HashMap::new();
+    let mut owning: HashSet<SmolStr> = HashSet::new();
+    for path in order {
+        let mut canonical = path.clone();
+        let own = contents.get(path.as_str());
+        let children = below.get(path.as_str());
+        let mut content = String::new();
+        let mut owns = false;
+        for (name, storage) in own.into_iter().flatten() {
+            content.push_str(&format!("{name}={storage};"));
+            owns = true;
+        }
+        for (name, child) in children.into_iter().flatten() {
+            let child = &out[*child];
+            owns |= owning.contains(child);
+            // A child without parameters has no identity of its own.
+            let identity = if owning.contains(child) {
+                child.as_str()
+            } else {
+                ""
+            };
+            content.push_str(&format!("{name}:{identity};"));
+        }
+        if owns {
+            owning.insert(path.clone());
+            if let Some(earlier) = first.get(&content) {
+                let (a, b) = (classes.get(earlier), classes.get(path));
+                if a.is_none() || b.is_none() || a == b {
+                    canonical = earlier.clone();
+                }
+            } else {
+                first.insert(content, path.clone());
+            }
+        }
+        if let Some(identity) = identities.get(path) {
+            match by_identity.get(identity) {
+                Some(earlier) => canonical = earlier.clone(),
+                None => {
+                    by_identity.insert(*identity, canonical.clone());
+                }
+            }
+        }
+        if path.is_empty() {
+            canonical = SmolStr::default();
+        }
+        out.insert(path.clone(), canonical);
+    }
+    // The module belongs to the path that comes first in the tree, not to the deepest.
+    let mut representative: HashMap<SmolStr, SmolStr> = HashMap::new();
+    for path in paths {
+        let canonical = out[path].clone();
+        representative
+            .entry(canonical)
+            .or_insert_with(|| path.clone());
+    }
+    out.values_mut()
+        .for_each(|canonical| *canonical = representative[canonical].clone());
+    out
+}
+
+/// Registers parameters and buffers with their modules.
+fn register<'a>(builder: &mut TraceBuilder, tree: &mut Tree<'a>, states: Vec<State<'a>>) {
+    let mut parameters: HashMap<String, ParameterId> = HashMap::new();
+    let mut buffers: HashMap<String, BufferId> = HashMap::new();
+    for state in states {
+        let Some(owner) = tree.by_path.get(&state.owner).copied() else {
+            continue;
+        };
+        let full = match state.owner.as_str() {
+            "" => state.name.clone(),
+            owner => format!("{owner}.{}", state.name).into(),
+        };
+        let tensor: TensorId = match state.kind {
+            Kind::Parameter => {
+                let id = match parameters.get(&state.storage) {
+                    Some(id) => {
+                        builder.tie_parameter(owner, state.name, *id);
+                        *id
+                    }
+                    None => {
+                        let id =
+                            builder.parameter(owner, state.name, full, state.shape, state.dtype);
+                        builder.trace_mut().parameters[id.index()].requires_grad =
+                            state.requires_grad;
+                        parameters.insert(state.storage, id);
+                        id
+                    }
+                };
+                builder.trace().parameter(id).tensor
+            }
+            Kind::Buffer { persistent } => {
+                let id = match buffers.get(&state.storage) {
+                    Some(id) => {
+                        let own = &mut builder.trace_mut().modules[owner.index()].buffers;
+                        if !own.iter().any(|(name, _)| *name == state.name) {
+                            own.push((state.name, *id));
+                        }
+                        *id
+                    }
+                    None => {
+                        let id = builder.buffer(owner, state.name, full, state.shape, state.dtype);
+                        builder.trace_mut().buffers[id.index()].persistent = persistent;
+                        buffers.insert(state.storage, id);
+                        id
+                    }
+                };
+                builder.trace().buffers[id.index()].tensor
+            }
+        };
+        if let Some(value) = state.value {
+            tree.values.insert(value, Value::Tensor(tensor));
+        }
+    }
+}
+
+/// What the stacks say of modules, each path once.
+pub fn called<'a>(stacks: &Stacks<'a>) -> Vec<Called<'a>> {
+    let mut seen = HashSet::new();
+    let entries = stacks.entries();
+    entries
+        .filter(|entry| seen.insert(entry.path.clone()))
+        .map(|entry| Called {
+            path: entry.path.clone(),
+            identity: entry.identity(),
+            class: entry.class,
+        })
+        .collect()
+}

@@ -212,4 +212,3 @@ fn per_dimension(value: &Value, n: usize, default: i32) -> Option<Vec<Dim>> {
 fn list(dims: Vec<Dim>) -> Value {
     Value::List(dims.into_iter().map(Value::Int).collect())
 }
-

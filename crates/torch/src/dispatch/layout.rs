@@ -1,0 +1,214 @@
+//! Where a tensor's elements are, and whether gradients flow to it: both decide which operators
+//! PyTorch takes.
+
+use modelcost_core::dim::Dim;
+use modelcost_core::trace::{Call, CallId, Origin, Shape, Target, TensorId, Trace};
+use modelcost_core::value::Value;
+
+/// The strides of a tensor whose elements follow one another.
+pub fn dense_strides(shape: &[Dim]) -> Shape {
+    let mut strides = vec![Dim::ONE; shape.len()];
+    for at in (1..shape.len()).rev() {
+        strides[at - 1] = &strides[at] * &at_least_one(&shape[at]);
+    }
+    strides
+}
+
+fn at_least_one(dim: &Dim) -> Dim {
+    if *dim == Dim::ZERO {
+        Dim::ONE
+    } else {
+        dim.clone()
+    }
+}
+
+/// `tensor.is_contiguous()` from shape and strides: dimensions of one element do not matter.
+pub fn is_dense(shape: &[Dim], strides: &[Dim]) -> bool {
+    if shape.len() != strides.len() || shape.contains(&Dim::ZERO) {
+        return shape.len() == strides.len();
+    }
+    let mut expected = Dim::ONE;
+    for (size, stride) in shape.iter().zip(strides).rev() {
+        if *size == Dim::ONE {
+            continue;
+        }
+        if *stride != expected {
+            return false;
+        }
+        expected *= size;
+    }
+    true
+}
+
+/// Whether a tensor is contiguous.
+pub fn is_contiguous(trace: &Trace, tensor: TensorId) -> bool {
+    match (&trace.tensor(tensor).shape, strides(trace, tensor, 0)) {
+        (Some(shape), Some(strides)) => is_dense(shape, &strides),
+        _ => true,
+    }
+}
+
+/// Whether the elements of the last dimension follow one another.
+pub fn last_is_dense(trace: &Trace, tensor: TensorId) -> bool {
+    match strides(trace, tensor, 0) {
+        Some(strides) => strides.last().is_none_or(|stride| *stride == Dim::ONE),
+        None => true,
+    }
+}
+
+/// Views of views; programs have four or five in a row.
+const MAX_DEPTH: usize = 64;
+
+/// The strides of a tensor: as the source tells, or put back from the views that made it.
+fn strides(trace: &Trace, tensor: TensorId, depth: usize) -> Option<Shape> {
+    let own = trace.tensor(tensor);
+    let shape = own.shape.as_ref()?;
+    if let Some(strides) = &own.strides {
+        return Some(strides.clone());
+    }
+    let made = maker(trace, tensor).filter(|_| depth < MAX_DEPTH);
+    let seen = made.and_then(|call| view(trace, call, shape, depth));
+    Some(seen.unwrap_or_else(|| dense_strides(shape)))
+}
+
+/// The outermost operator that made a tensor, as far as it has ended.
+fn maker(trace: &Trace, tensor: TensorId) -> Option<&Call> {
+    let Origin::Call(mut id) = trace.tensor(tensor).origin else {
+        return None;
+    };
+    loop {
+        let call = trace.call(id);
+        match (&call.target, call.parent) {
+            (Target::Operator(_), Some(parent)) if is_operator(trace, parent) => id = parent,
+            (Target::Operator(_), _) => return Some(call),
+            _ => return None,
+        }
+    }
+}
+
+fn is_operator(trace: &Trace, id: CallId) -> bool {
+    matches!(trace.call(id).target, Target::Operator(_))
+}
+
+/// The strides of what an operator returns that only looks at its input differently, or that keeps
+/// its input's layout.
+fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape> {
+    let Target::Operator(name) = &call.target else {
+        return None;
+    };
+    let name = name.strip_prefix("aten.")?;
+    let input = call
+        .argument("self")
+        .or_else(|| call.argument("input"))?
+        .tensor()?;
+    let of = || strides(trace, input, depth + 1);
+    let rank = trace.tensor(input).shape.as_ref()?.len();
+    let index = |name: &str| wrap(call.argument(name)?.int()?.as_i64()?, rank);
+    match name {
+        "transpose" | "swapaxes" | "swapdims" => {
+            let (a, b) = match name {
+                "swapaxes" => (index("axis0")?, index("axis1")?),
+                _ => (index("dim0")?, index("dim1")?),
+            };
+            let mut strides = of()?;
+            strides.swap(a, b);
+            Some(strides)
+        }
+        "t" | "mT" | "mH" | "adjoint" | "numpy_T" if rank >= 2 => {
+            let mut strides = of()?;
+            strides.swap(rank - 1, rank - 2);
+            Some(strides)
+        }
+        "permute" => {
+            let strides = of()?;
+            let dims = call.argument("dims")?.items()?;
+            let at = |value: &Value| {
+                let at = wrap(value.int()?.as_i64()?, rank)?;
+                strides.get(at).cloned()
+            };
+            dims.iter().map(at).collect()
+        }
+        "unsqueeze" => {
+            let mut strides = of()?;
+            let at = wrap(call.argument("dim")?.int()?.as_i64()?, rank + 1)?;
+            strides.insert(at.min(strides.len()), Dim::ONE);
+            Some(strides)
+        }
+        "select" => {
+            let mut strides = of()?;
+            let at = index("dim")?;
+            (at < strides.len()).then(|| strides.remove(at));
+            Some(strides)
+        }
+        "slice" | "narrow" | "chunk" | "split" | "split_with_sizes" | "tensor_split" | "alias"
+        | "detach" => of().filter(|strides| strides.len() == shape.len()),
+        "unbind" => {
+            let mut strides = of()?;
+            let at = call
+                .argument("dim")
+                .and_then(Value::int)
+                .and_then(|dim| dim.as_i64());
+            let at = wrap(at.unwrap_or(0), rank)?;
+            (at < strides.len()).then(|| strides.remove(at));
+            Some(strides)
+        }
+        "expand" | "expand_as" => {
+            let strides = of()?;
+            let before = trace.tensor(input).shape.as_ref()?;
+            let new = shape.len().checked_sub(rank)?;
+            let mut out = vec![Dim::ZERO; new];
+            for ((size, was), stride) in shape[new..].iter().zip(before).zip(strides) {
+                out.push(if size == was { stride } else { Dim::ZERO });
+            }
+            Some(out)
+        }
+        // What works element by element keeps the layout of its first input.
+        "add" | "add_" | "sub" | "mul" | "mul_" | "div" | "relu" | "relu_" | "gelu" | "silu"
+        | "sigmoid" | "tanh" | "dropout" | "dropout_" | "clamp" | "neg" | "exp" | "softmax" => {
+            let same = trace.tensor(input).shape.as_deref() == Some(shape);
+            let strides = of().filter(|_| same)?;
+            // An expanded input is written out.
+            (!strides.contains(&Dim::ZERO)).then_some(strides)
+        }
+        _ => None,
+    }
+}
+
+fn wrap(index: i64, rank: usize) -> Option<usize> {
+    let rank = i64::try_from(rank).ok()?;
+    let index = if index < 0 { index + rank } else { index };
+    usize::try_from(index).ok().filter(|at| (*at as i64) < rank)
+}
+
+/// How many calls are looked back through for a parameter that trains.
+const MAX_LOOK_BACK: usize = 4096;
+
+/// Whether a gradient flows to a tensor: whether a parameter that trains went into it.
+pub fn requires_grad(trace: &Trace, tensor: TensorId) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    let mut open = vec![tensor];
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        if seen.len() > MAX_LOOK_BACK {
+            return true;
+        }
+        let tensor = trace.tensor(id);
+        if tensor.dtype.is_some_and(|dtype| !dtype.is_floating_point()) {
+            continue;
+        }
+        match tensor.origin {
+            Origin::Parameter(parameter) if trace.parameter(parameter).requires_grad => {
+                return true;
+            }
+            Origin::Call(_) => {
+                if let Some(call) = maker(trace, id) {
+                    open.extend(call.arguments.iter().flat_map(|a| a.value.tensors()));
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}

@@ -284,12 +284,20 @@ def strip_onnx(path):
         for key, value in {"location": "weights.bin", "offset": offset, "length": array.nbytes}.items():
             tensor.external_data.add(key=key, value=str(value))
         offset += array.nbytes
-    for node in model.graph.node:
+    for node in nodes(model.graph):
         if node.doc_string:
             node.doc_string = without_paths(node.doc_string)
         for entry in node.metadata_props:
             entry.value = without_paths(entry.value)
     path.write_bytes(model.SerializeToString())
+
+
+def nodes(graph):
+    """A graph's nodes, and those of the bodies of its loops and branches."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from nodes(attribute.g)
 
 
 def without_paths(text):

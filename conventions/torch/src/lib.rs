@@ -14,7 +14,7 @@ mod operands;
 
 use std::sync::LazyLock;
 
-use modelcost_core::convention::{Convention, Registration};
+use modelcost_core::convention::{Convention, Registration, Standing};
 use modelcost_core::table::Table;
 
 use counter::{Counter, Pass};
@@ -29,6 +29,7 @@ static TORCH: LazyLock<Counter> = LazyLock::new(|| Counter {
 static FUSED: LazyLock<Counter> = LazyLock::new(|| {
     let mut table = Table::built_in(FORWARD);
     table.info.variant = "fused".into();
+    table.info.standing = Standing::Rare;
     table.info.summary = "torch's counter under torch.no_grad(): nn.MultiheadAttention and \
         nn.TransformerEncoderLayer take a fused path, one operator without a formula, and count nothing"
         .into();

@@ -47,6 +47,10 @@ pub enum Command {
     Check(CheckArgs),
     /// One self-contained HTML page about a model
     Report(ReportArgs),
+    /// Every tensor's inferred shape and element type
+    Shapes(ShapesArgs),
+    /// Convert between model formats: ONNX and its text
+    Convert(ConvertArgs),
     /// Write shell completions to standard output
     Completions {
         /// The shell
@@ -271,6 +275,37 @@ pub struct CheckArgs {
     /// The shape of the output
     #[arg(short, long, value_enum, default_value_t = CheckFormat::Text)]
     pub format: CheckFormat,
+}
+
+#[derive(Args, Debug)]
+pub struct ShapesArgs {
+    /// The model file
+    pub model: PathBuf,
+
+    /// The value of an ONNX model's input, `NAME=[1,2]`; it then counts as a constant
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub value: Vec<String>,
+
+    /// Values of inputs by name, as a JSON file
+    #[arg(long, value_name = "FILE")]
+    pub values: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub read: ReadArgs,
+
+    /// The shape of the output
+    #[arg(short, long, value_enum, default_value_t = TextFormat::Text)]
+    pub format: TextFormat,
+}
+
+#[derive(Args, Debug)]
+pub struct ConvertArgs {
+    /// The model file
+    pub model: PathBuf,
+
+    /// The file to write; its extension says the format. Text goes to standard output if left out
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -36,6 +36,14 @@ impl Failed {
         }
     }
 
+    /// A message about a file.
+    pub fn about(path: &Path, diagnostic: &Diagnostic) -> Failed {
+        Failed {
+            message: render(diagnostic, path, None),
+            status: 2,
+        }
+    }
+
     /// A file that could not be read.
     pub fn open(error: &OpenError) -> Failed {
         let messages: Vec<String> = error

@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Some(Command::Memory(args)) => commands::memory::run(&args),
         Some(Command::Check(args)) => commands::check::run(&args),
         Some(Command::Report(args)) => commands::report::run(&args),
+        Some(Command::Shapes(args)) => commands::shapes::run(&args),
+        Some(Command::Convert(args)) => commands::convert::run(&args),
         Some(Command::Completions { shell }) => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "modelcost", &mut out);

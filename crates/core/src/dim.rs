@@ -364,13 +364,40 @@ fn floor_div_by_const(a: &Dim, divisor: i128) -> Dim {
         }
     }
     let rest = Dim::from_terms(rest);
-    let inner = match rest {
+    let inner = match nested_floor_div(&rest) {
+        // ((x // b) + c) // d is (x + b*c) // (b*d): a stack of strides is one division.
+        Some((dividend, by, plus)) => {
+            let shifted = dividend + Dim::Const(by) * plus;
+            let divisor = by.checked_mul(divisor).map_or(Dim::Overflow, Dim::Const);
+            return Dim::from_terms(whole) + shifted.floor_div(&divisor);
+        }
+        None => rest,
+    };
+    let inner = match inner {
         Dim::Const(value) => AtomFn::FloorDiv
             .on_integers(value, divisor)
             .map_or(Dim::Overflow, Dim::Const),
         rest => Dim::atom(AtomFn::FloorDiv, rest, Dim::Const(divisor)),
     };
     Dim::from_terms(whole) + inner
+}
+
+/// `(x // b) + c` as `(x, b, c)`, with positive `b`.
+fn nested_floor_div(dim: &Dim) -> Option<(Dim, i128, i128)> {
+    let Dim::Poly(poly) = dim else { return None };
+    let mut found = None;
+    let mut plus = 0;
+    for (monomial, coefficient) in &poly.0 {
+        match (&monomial[..], coefficient) {
+            ([], constant) => plus = *constant,
+            ([(Atom::Apply(AtomFn::FloorDiv, args), 1)], 1) if found.is_none() => {
+                let by = args.1.as_const().filter(|by| *by > 0)?;
+                found = Some((args.0.clone(), by));
+            }
+            _ => return None,
+        }
+    }
+    found.map(|(dividend, by)| (dividend, by, plus))
 }
 
 impl Dim {
@@ -666,6 +693,8 @@ mod tests {
             "((n + 1)//2) - 1"
         );
         assert_eq!((n() * 2 + 5).floor_div(&Dim::Const(2)).to_string(), "n + 2");
+        let halved_twice = ((n() + 1).floor_div(&Dim::Const(2)) + 1).floor_div(&Dim::Const(2));
+        assert_eq!(halved_twice.to_string(), "((n + 3)//4)");
     }
 
     #[test]
@@ -693,6 +722,13 @@ mod tests {
             let concrete = (Dim::Const(n_value) * a + b).floor_div(&Dim::Const(d)) * (Dim::Const(n_value) + a)
                 + (Dim::Const(n_value) * b).modulo(&Dim::Const(d));
             prop_assert_eq!(symbolic.substitute(&bind), concrete);
+        }
+
+        #[test]
+        fn nested_floor_divisions_agree(n_value in 0i128..3000, a in -9i128..9, b in 1i128..9, c in -9i128..9, d in 1i128..9) {
+            let bind = |name: &str| (name == "n").then(|| Dim::Const(n_value));
+            let nested = |n: Dim| ((n + a).floor_div(&Dim::Const(b)) + c).floor_div(&Dim::Const(d));
+            prop_assert_eq!(nested(n()).substitute(&bind), nested(Dim::Const(n_value)));
         }
 
         #[test]

@@ -3,11 +3,13 @@
 pub mod check;
 pub mod compare;
 pub mod conventions;
+pub mod convert;
 pub mod count;
 pub mod explain;
 pub mod memory;
 pub mod reconcile;
 pub mod report;
+pub mod shapes;
 pub mod sweep;
 
 use std::path::Path;

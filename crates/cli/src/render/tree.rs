@@ -138,16 +138,19 @@ fn lines_to_text(
     out.push('\n');
     for line in &lines {
         let _ = write!(out, "{}{}", line.name, " ".repeat(name_width - line.width));
-        for &column in &shown {
+        // Nothing is printed after the last cell that says something.
+        let last = shown
+            .iter()
+            .rposition(|column| !line.cells[*column].is_empty());
+        for &column in &shown[..last.map_or(0, |last| last + 1)] {
             let cell = pad(&line.cells[column], widths[column], column > 0);
-            let cell = if column == 1 || column == 3 {
-                styled(NUMBER, &cell)
+            let style = if column == 1 || column == 3 {
+                NUMBER
             } else {
-                styled(DIM, &cell)
+                DIM
             };
-            let _ = write!(out, "  {cell}");
+            let _ = write!(out, "  {}", styled(style, &cell));
         }
-        trim_end(&mut out);
         out.push('\n');
         for text in &line.below {
             let _ = writeln!(out, "{}", styled(DIM, &format!("      {text}")));
@@ -155,12 +158,6 @@ fn lines_to_text(
     }
     out.push_str(&totals(answer));
     out
-}
-
-fn trim_end(out: &mut String) {
-    while out.ends_with(' ') {
-        out.pop();
-    }
 }
 
 fn pad(text: &str, width: usize, right: bool) -> String {
@@ -246,10 +243,8 @@ fn formulas(answer: &Answer, entries: &[&Entry]) -> Vec<String> {
 
 fn totals(answer: &Answer) -> String {
     let report = answer.report;
-    let mut out = String::from("\n");
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(out, "{} {value}", pad(name, 18, false));
-    };
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut line = |name: &str, value: String| lines.push((name.to_string(), value));
     line("Convention", report.convention.identity());
     if let Some(params) = &report.params {
         line("Parameters", grouped(params));
@@ -276,12 +271,20 @@ fn totals(answer: &Answer) -> String {
     for extra in &report.extras {
         line(&extra.name, extra.value.clone());
     }
-    let word = match report.fidelity.level {
-        Level::Exact => return out,
-        Level::Reconstructed => "reconstructed",
-        Level::Partial => "partial",
-    };
-    line("Fidelity", styled(WARN, word));
+    match report.fidelity.level {
+        Level::Exact => {}
+        Level::Reconstructed => line("Fidelity", styled(WARN, "reconstructed")),
+        Level::Partial => line("Fidelity", styled(WARN, "partial")),
+    }
+    let width = lines
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut out = String::from("\n");
+    for (name, value) in lines {
+        let _ = writeln!(out, "{}  {value}", pad(&name, width, false));
+    }
     for note in &report.fidelity.notes {
         let _ = writeln!(out, "  {}", styled(WARN, &format!("· {note}")));
     }

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 use crate::check::{Figure, Outcome};
 use crate::known::Known;
 
+/// How many misses of one tool and model are shown: a row that is missing shifts all that follow.
+const SHOWN: usize = 4;
+
 /// The text of a run, and the number of misses that are not known.
 pub fn summary(extension: &str, outcomes: &[Outcome], known: &Known) -> (String, usize) {
     let mut rows: BTreeMap<&str, BTreeMap<Figure, (usize, usize)>> = BTreeMap::new();
@@ -40,12 +43,23 @@ pub fn summary(extension: &str, outcomes: &[Outcome], known: &Known) -> (String,
         out.push('\n');
     }
     let mut unknown = 0;
+    let mut shown: BTreeMap<(&str, &str, Figure), usize> = BTreeMap::new();
     for outcome in outcomes {
         let Some(miss) = &outcome.miss else {
             continue;
         };
         let reason = known.reason(extension, outcome);
         unknown += usize::from(reason.is_none());
+        let cell = (
+            outcome.tool.as_str(),
+            outcome.model.as_str(),
+            outcome.figure,
+        );
+        let shown = shown.entry(cell).or_default();
+        *shown += 1;
+        if *shown > SHOWN {
+            continue;
+        }
         let _ = writeln!(
             out,
             "{} {} {}: expected {}, got {}{}",

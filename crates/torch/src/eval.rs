@@ -57,7 +57,12 @@ impl Tracer {
                 }
                 _ => match expr.dotted_name().and_then(|name| dtype(&name)) {
                     Some(dtype) => dtype,
-                    None => return Err(unreadable(expr)),
+                    None => {
+                        // `x.T` is a call without parentheses.
+                        let base = self.eval(scope, base)?;
+                        let method = format!("torch.Tensor.{}", name.name);
+                        self.call_function(&method, &Arguments::of([base]), None)?
+                    }
                 },
             },
             ExprKind::Unary(op, operand) => {

@@ -3,7 +3,7 @@
 use modelcost_core::dim::Dim;
 use modelcost_core::value::Value;
 
-use super::{Entry, F, METHOD, TORCH};
+use super::{Entry, F, METHOD, TORCH, upsample};
 use crate::bound::Bound;
 use crate::error::Result;
 use crate::signature::Arguments;
@@ -188,18 +188,18 @@ pub(super) static FUNCTIONS: [Entry; 37] = [
         "adaptive_max_pool3d",
         "Largest values over a volume, as many as asked for."
     ),
-    Entry::line(
+    Entry::code(
         F,
         "fractional_max_pool2d(input, kernel_size, output_size=None, output_ratio=None, \
          return_indices=False, _random_samples=None)",
-        "aten.fractional_max_pool2d(input, kernel_size, output_size, _random_samples)[0]",
+        |t, args| fractional_max_pool(t, args, 2),
         "Max pooling to a given size by windows at random places.",
     ),
-    Entry::line(
+    Entry::code(
         F,
         "fractional_max_pool3d(input, kernel_size, output_size=None, output_ratio=None, \
          return_indices=False, _random_samples=None)",
-        "aten.fractional_max_pool3d(input, kernel_size, output_size, _random_samples)[0]",
+        |t, args| fractional_max_pool(t, args, 3),
         "Max pooling to a given size by windows at random places.",
     ),
     Entry::line(
@@ -311,6 +311,57 @@ fn adaptive_avg_pool(t: &mut Tracer, args: &Bound, n: usize) -> Result<Value> {
         .collect();
     let arguments = Arguments::of([args.value("input").clone(), Value::List(sizes)]);
     t.call_operator(&format!("aten.adaptive_avg_pool{n}d"), &arguments)
+}
+
+fn fractional_max_pool(t: &mut Tracer, args: &Bound, n: usize) -> Result<Value> {
+    let shape = t.shape(args.tensor("input")?);
+    if shape.len() <= n {
+        return Err(args.error(
+            "input",
+            format!("fractional_max_pool{n}d expects {} dimensions", n + 2),
+        ));
+    }
+    let spatial = &shape[shape.len() - n..];
+    let size = match args.value("output_size") {
+        Value::None => {
+            let ratio = args.value("output_ratio");
+            let ratios = match ratio.items() {
+                Some(items) => items.to_vec(),
+                None => vec![ratio.clone(); n],
+            };
+            let sizes = upsample::resized(spatial, &Value::List(ratios));
+            sizes.ok_or_else(|| {
+                args.error(
+                    "output_ratio",
+                    format!("fractional_max_pool{n}d needs an output size or {n} ratios"),
+                )
+            })?
+        }
+        given => given.clone(),
+    };
+    let samples = match args.value("_random_samples") {
+        Value::None => {
+            let batch = match shape.len() - n {
+                1 => Dim::ONE,
+                _ => shape[0].clone(),
+            };
+            let channels = shape[shape.len() - n - 1].clone();
+            let sizes = [batch, channels, Dim::from(n)].map(Value::Int);
+            t.call_function("torch.rand", &Arguments::of(sizes), None)?
+        }
+        given => given.clone(),
+    };
+    let arguments = Arguments::of([
+        args.value("input").clone(),
+        args.value("kernel_size").clone(),
+        size,
+        samples,
+    ]);
+    let output = t.call_operator(&format!("aten.fractional_max_pool{n}d"), &arguments)?;
+    match (args.bool("return_indices")?, output.items()) {
+        (false, Some([values, _])) => Ok(values.clone()),
+        _ => Ok(output),
+    }
 }
 
 fn embedding_bag(t: &mut Tracer, args: &Bound) -> Result<Value> {

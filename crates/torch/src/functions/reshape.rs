@@ -103,7 +103,7 @@ pub(super) static FUNCTIONS: [Entry; 63] = [
     Entry::line(
         BOTH,
         "adjoint(input)",
-        "aten.matrix_H(input)",
+        "aten.adjoint(input)",
         "The last two dimensions exchanged, conjugated.",
     ),
     Entry::line(

@@ -186,7 +186,7 @@ fn each(value: &Value, n: usize) -> Vec<Value> {
 }
 
 /// Sizes times factors, rounded down.
-fn resized(spatial: &[Dim], scale: &Value) -> Option<Value> {
+pub(super) fn resized(spatial: &[Dim], scale: &Value) -> Option<Value> {
     let factors = scale.items().filter(|items| items.len() == spatial.len())?;
     let sizes: Option<Vec<Value>> = spatial
         .iter()

@@ -33,7 +33,7 @@ pub(super) static OPERATORS: [Entry; 44] = [
         op.like("self", shape)
     }),
     row("mT(self)", swap_last),
-    row("matrix_H(self)", swap_last),
+    row("adjoint(self)", swap_last),
     row("movedim(self, source, destination)", movedim),
     row("moveaxis(self, source, destination)", movedim),
     row("squeeze(self, dim=None)", squeeze),

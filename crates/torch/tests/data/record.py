@@ -76,7 +76,7 @@ def run(expression, shapes):
     program = torch.export.export(wrapped, inputs)
     for node in program.graph.nodes:
         name = str(node.target)
-        if node.op != "call_function" or name.startswith("<") or "sym_" in name or "_assert_" in name:
+        if node.op != "call_function" or name.startswith("<") or "sym_" in name or "_assert_" in name or "lift_fresh" in name:
             continue
         namespace, operator = name.split(".")[:2]
         lines.append(f"  {namespace}.{operator} {show(node.meta['val'])}")

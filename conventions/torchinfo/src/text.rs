@@ -126,18 +126,19 @@ pub fn megabytes(bytes: &Dim) -> String {
     }
 }
 
-/// ` (M): 714.68`, ` (G): 4.09`: in millions, billions or trillions.
+/// ` (Units.MEGABYTES): 714.68`: in millions, billions or trillions. torchinfo means to print `(M)`,
+/// and did before Python 3.11 changed how such an enumeration is formatted.
 fn readable(count: &Dim) -> String {
     let Some(count) = count.as_const() else {
         return format!(": {count}");
     };
     let count = count as f64;
     let (unit, value) = if count >= 1e12 {
-        ("T", count / 1e12)
+        ("Units.TERABYTES", count / 1e12)
     } else if count >= 1e9 {
-        ("G", count / 1e9)
+        ("Units.GIGABYTES", count / 1e9)
     } else {
-        ("M", count / 1e6)
+        ("Units.MEGABYTES", count / 1e6)
     };
     if value.fract() == 0.0 {
         return format!(" ({unit}): {}", Dim::from(value as i128).grouped());
@@ -159,8 +160,11 @@ mod tests {
     #[test]
     fn numbers_as_python_prints_them() {
         assert_eq!(Dim::from(61_100_840).grouped(), "61,100,840");
-        assert_eq!(readable(&Dim::from(714_682_664)), " (M): 714.68");
-        assert_eq!(readable(&Dim::from(2_000_000)), " (M): 2");
+        assert_eq!(
+            readable(&Dim::from(714_682_664)),
+            " (Units.MEGABYTES): 714.68"
+        );
+        assert_eq!(readable(&Dim::from(2_000_000)), " (Units.MEGABYTES): 2");
         assert_eq!(megabytes(&Dim::from(602_176)), "0.60");
     }
 }

@@ -14,6 +14,73 @@ use crate::{Result, Tracer};
 
 const RECORDED: &str = include_str!("../tests/data/recorded.txt");
 
+/// The functions whose calls are recorded: those that counting tools replace by name.
+const SEEN: [(&str, &[&str]); 3] = [
+    (
+        "torch.nn.functional",
+        &[
+            "linear",
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "relu",
+            "prelu",
+            "elu",
+            "leaky_relu",
+            "relu6",
+            "silu",
+            "gelu",
+            "batch_norm",
+            "layer_norm",
+            "instance_norm",
+            "group_norm",
+            "avg_pool1d",
+            "avg_pool2d",
+            "avg_pool3d",
+            "max_pool1d",
+            "max_pool2d",
+            "max_pool3d",
+            "adaptive_avg_pool1d",
+            "adaptive_avg_pool2d",
+            "adaptive_avg_pool3d",
+            "adaptive_max_pool1d",
+            "adaptive_max_pool2d",
+            "adaptive_max_pool3d",
+            "upsample",
+            "interpolate",
+            "softmax",
+            "embedding",
+            "scaled_dot_product_attention",
+            "multi_head_attention_forward",
+            "dropout",
+        ],
+    ),
+    (
+        "torch",
+        &[
+            "matmul", "mm", "bmm", "addmm", "baddbmm", "mul", "add", "einsum",
+        ],
+    ),
+    (
+        "torch.Tensor",
+        &[
+            "matmul",
+            "__matmul__",
+            "mm",
+            "bmm",
+            "addmm",
+            "baddbmm",
+            "mul",
+            "mul_",
+            "add",
+            "add_",
+        ],
+    ),
+];
+
 fn show(trace: &Trace, value: &Value) -> String {
     match value {
         Value::Tensor(id) => {
@@ -120,6 +187,22 @@ fn run(case: &str, shapes: &str) -> Result<Vec<String>> {
         }
     }
     lines.push(format!("  = {}", show(&trace, &output)));
+    for (_, call) in trace.calls() {
+        let Target::Function(name) = &call.target else {
+            continue;
+        };
+        let name = match name.as_str() {
+            "operator.matmul" => "torch.Tensor.__matmul__",
+            name => name,
+        };
+        let (owner, short) = name.rsplit_once('.').unwrap_or_default();
+        if SEEN
+            .iter()
+            .any(|(place, names)| *place == owner && names.contains(&short))
+        {
+            lines.push(format!("  sees {name}"));
+        }
+    }
     if let Some(made) = made {
         for (name, id) in trace.named_parameters(made) {
             let shape = shape_text(&trace.parameter(id).shape);

@@ -307,13 +307,27 @@ impl Tracer {
         }
         self.builder
             .begin(Target::Function(found.name.clone()), recorded, span);
-        let result = match found.entry.body() {
-            functions::Body::Expr(expr) => {
-                self.eval(&Scope::of_function(&bound, found.in_place()), expr)
-            }
-            functions::Body::Code(code) => code(self, &bound),
-        };
+        let result = self.run_body(&found, &bound);
         self.close(result)
+    }
+
+    fn run_body(&mut self, found: &functions::Found, bound: &Bound) -> Result<Value> {
+        match found.entry.body() {
+            functions::Body::Expr(expr) => {
+                self.eval(&Scope::of_function(bound, found.in_place()), expr)
+            }
+            functions::Body::Code(code) => code(self, bound),
+        }
+    }
+
+    /// Calls a function that was kept in an attribute when the model was made, as
+    /// `TransformerEncoderLayer` keeps its activation. A tool that replaces `F.relu` afterwards
+    /// does not see such a call, and neither does the trace; what the function calls is there.
+    pub fn call_kept_function(&mut self, name: &str, args: &Arguments) -> Result<Value> {
+        let found = functions::find(name)?;
+        let bound = found.entry.signature().bind(args, &[])?;
+        self.check_depth()?;
+        self.run_body(&found, &bound)
     }
 
     /// Calls an operator: `aten.conv2d`. A name that ends in `_` is the in-place form.

@@ -276,7 +276,7 @@ fn activate(t: &mut Tracer, module: ModuleId, input: Value) -> Result<Value> {
         "gelu" => "F.gelu",
         other => other,
     };
-    t.call_function(name, &Arguments::of([input]), None)
+    t.call_kept_function(name, &Arguments::of([input]))
 }
 
 /// The feed-forward network, and dropout.

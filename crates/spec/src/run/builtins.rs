@@ -9,7 +9,11 @@ use super::arithmetic::{self, MAX_LIST, Result, describe};
 /// The functions, for completion.
 pub(crate) const FUNCTIONS: &[&str] = &[
     "int", "float", "bool", "round", "abs", "min", "max", "sum", "len", "range", "list", "tuple",
+    PARTIAL,
 ];
+
+/// A class with some of its arguments, as `functools` makes it.
+pub(crate) const PARTIAL: &str = "partial";
 
 /// The functions of `math`.
 const MATH: &[&str] = &["ceil", "floor", "sqrt", "log2", "log", "prod"];

@@ -177,8 +177,8 @@ impl<'d> Run<'d> {
         for argument in arguments {
             let expr = &argument.value;
             let value = match self.is_constructor(expr, context) {
-                // `TransformerEncoder(TransformerEncoderLayer(64, 4), 6)`: made by whom it is given to.
-                true => Value::Opaque(self.constructor_text(expr, context)?),
+                // `TransformerEncoder(TransformerEncoderLayer(64, 4), 6)`
+                true => self.module_argument(expr, context)?,
                 false => self.data(expr, context)?,
             };
             if argument.starred {
@@ -207,8 +207,8 @@ impl<'d> Run<'d> {
         Ok(given)
     }
 
-    /// A constructor call as Python text, with its arguments worked out.
-    fn constructor_text(&mut self, expr: &'d Expr, context: &Context) -> Result<SmolStr> {
+    /// A module that is made to be given to the constructor of another.
+    fn module_argument(&mut self, expr: &'d Expr, context: &Context) -> Result<Value> {
         let ExprKind::Call(callee, arguments) = &expr.kind else {
             return error("expected a module", expr.span);
         };
@@ -216,28 +216,45 @@ impl<'d> Run<'d> {
             Callee::Class(class) => class,
             _ => return error("expected a module", callee.span),
         };
-        if self.document.block(&class).is_some() {
+        if self.blocks.contains_key(class.as_str()) {
             return error(
                 format!(
-                    "{class} is a block of this file: only classes of PyTorch can be given to a class of PyTorch"
+                    "{class} is a block of this file: only modules of PyTorch can be given to others"
                 ),
                 expr.span,
             );
         }
         let given = self.arguments(arguments, context)?;
-        let positional = given
-            .positional
-            .iter()
-            .map(|(value, _)| arithmetic::python(value));
-        let keyword = given
-            .keyword
-            .iter()
-            .map(|(name, value, _)| format!("{}={}", name.name, arithmetic::python(value)));
-        let list: Vec<String> = positional.chain(keyword).collect();
-        Ok(format!("{class}({})", list.join(", ")).into())
+        match self.tracer.construct(&class, &given.arguments(), "") {
+            Ok(module) => {
+                self.step(1, expr.span)?;
+                Ok(modelcost_torch::Tracer::module_value(module))
+            }
+            Err(torch) => Err(self.torch_error(torch, &given, callee.span)),
+        }
+    }
+
+    /// `partial(LayerNorm, eps=1e-6)`: a class with some of its arguments.
+    fn partial(&mut self, given: Given, span: Span) -> Result<Val> {
+        let Some(((Value::Opaque(class), _), rest)) = given.positional.split_first() else {
+            return error("partial takes a class first", span);
+        };
+        let positional = rest.iter().map(|(value, _)| arithmetic::python(value));
+        let keyword = given.keyword.iter();
+        let keyword =
+            keyword.map(|(name, value, _)| format!("{}={}", name.name, arithmetic::python(value)));
+        let arguments: Vec<String> = std::iter::once(class.to_string())
+            .chain(positional)
+            .chain(keyword)
+            .collect();
+        let text = format!("functools.partial({})", arguments.join(", "));
+        Ok(Val::Data(Value::Opaque(text.into())))
     }
 
     fn builtin(&mut self, name: &str, given: Given, span: Span) -> Result<Val> {
+        if name == builtins::PARTIAL {
+            return self.partial(given, span);
+        }
         if let Some((keyword, ..)) = given.keyword.first() {
             return error(
                 format!("{name} has no argument '{}'", keyword.name),
@@ -443,7 +460,7 @@ impl<'d> Run<'d> {
         span: Span,
     ) -> Result<Val> {
         use super::scope::Binding;
-        if module == modelcost_core::trace::Trace::ROOT {
+        if self.root == Some(module) {
             return Ok(self.bind_model_inputs(given, context));
         }
         let name = self.trace().module(module).class.short_name().to_string();
@@ -470,7 +487,7 @@ impl<'d> Run<'d> {
                     }
                 },
             };
-            let binding = Binding::value(value.clone(), body.span);
+            let binding = Binding::value(value.clone());
             context.scope.set(SmolStr::new_static("input"), binding);
             return Ok(value);
         };
@@ -482,7 +499,7 @@ impl<'d> Run<'d> {
             .and_then(|binding| binding.value)
             .unwrap_or(Val::Unknown);
         if !context.scope.has("input") {
-            let binding = Binding::value(first.clone(), body.span);
+            let binding = Binding::value(first.clone());
             context.scope.set(SmolStr::new_static("input"), binding);
         }
         Ok(first)
@@ -497,7 +514,7 @@ impl<'d> Run<'d> {
             value.map_or(Val::Unknown, |(value, _)| Val::Data(value.clone()))
         };
         for (position, input) in document.inputs.iter().enumerate() {
-            let binding = Binding::value(value(position), input.name.span);
+            let binding = Binding::value(value(position));
             context.scope.set(input.name.name.clone(), binding);
         }
         value(0)
@@ -564,7 +581,7 @@ impl<'d> Run<'d> {
                     }
                 }
             };
-            let binding = Binding::value(value, name.span);
+            let binding = Binding::value(value);
             context.scope.set(name.name.clone(), binding);
         }
         Ok(())
@@ -634,6 +651,10 @@ impl<'d> Run<'d> {
 
     /// An error about a name that nothing has.
     pub(super) fn unknown_name(&self, name: &str, span: Span, context: &Context) -> Fail {
+        // The search for a similar name takes longer than everything else.
+        if self.reported.contains(&span.range()) {
+            return Fail::Poisoned;
+        }
         let block = self.block_at(span);
         let later = self.document.layers.iter().find(|layer| {
             let same = matches!(&layer.key, crate::document::Key::Name(key) if key == name);
@@ -685,6 +706,9 @@ impl<'d> Run<'d> {
 
     /// An error about a dotted name that nothing has.
     pub(super) fn unknown_dotted(&self, dotted: &str, span: Span) -> Fail {
+        if self.reported.contains(&span.range()) {
+            return Fail::Poisoned;
+        }
         let near = catalogue::near(dotted);
         suggesting(format!("there is no '{dotted}'"), span, near.as_deref())
     }

@@ -150,6 +150,7 @@ impl<'d> Run<'d> {
                 path,
                 scope: scope.clone(),
                 built: false,
+                broken: None,
             },
         );
         self.step(1, span)?;
@@ -233,7 +234,7 @@ impl<'d> Run<'d> {
     ) -> Result<()> {
         let scope = Scope::inside(&context.scope);
         let name = SmolStr::new_static("i");
-        scope.set(name, Binding::data(index, slot.span));
+        scope.set(name, Binding::data(index));
         let context = Context { scope, owner };
         let next = self.trace().module(owner).children.len();
         let item = Slot {
@@ -264,6 +265,7 @@ impl<'d> Run<'d> {
                 path,
                 scope: context.scope.clone(),
                 built: true,
+                broken: None,
             },
         );
         self.step(1, slot.span)?;
@@ -333,7 +335,7 @@ impl<'d> Run<'d> {
             let value = self
                 .member(context.owner, &tensor.name.name)
                 .unwrap_or(Val::Unknown);
-            let binding = Binding::value(value, tensor.name.span);
+            let binding = Binding::value(value);
             context.scope.set(tensor.name.name.clone(), binding);
         }
     }

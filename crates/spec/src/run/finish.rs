@@ -2,9 +2,9 @@
 
 use modelcost_core::diagnostic::Diagnostic;
 use modelcost_core::expr::{Ident, Span};
-use modelcost_core::trace::{ModuleId, Origin, ParameterId};
+use modelcost_core::trace::{Module, ModuleId, Origin, ParameterId, Target, Trace};
 
-use super::{Fail, Kind, Result, Run, Traced, error};
+use super::{Fail, Kind, Made, Result, Run, Traced, error};
 use crate::document::Body;
 
 /// `tie = { "head.weight" = "emb.weight" }` of one module.
@@ -124,9 +124,16 @@ impl<'d> Run<'d> {
         for module in lazy {
             self.unknown_parameters(module);
         }
+        let root = self.root.unwrap_or(Trace::ROOT);
         let mut trace = self.tracer.finish();
         if self.tied {
             drop_unowned(&mut trace);
+        }
+        if trace.modules.is_empty() {
+            trace.modules.push(Module::default());
+        }
+        if root != Trace::ROOT {
+            swap_modules(&mut trace, &mut self.made, root);
         }
         self.diagnostics
             .sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.start));
@@ -224,8 +231,33 @@ fn no_such(path: &Ident, what: &str) -> Fail {
     ))
 }
 
+/// Makes a module the first. A module that is given to the root's constructor is made before it.
+fn swap_modules(trace: &mut Trace, made: &mut [Vec<Made>], root: ModuleId) {
+    let renamed = |id: ModuleId| match id {
+        Trace::ROOT => root,
+        id if id == root => Trace::ROOT,
+        id => id,
+    };
+    trace.modules.swap(Trace::ROOT.index(), root.index());
+    for (_, child) in trace
+        .modules
+        .iter_mut()
+        .flat_map(|module| &mut module.children)
+    {
+        *child = renamed(*child);
+    }
+    for call in &mut trace.calls {
+        if let Target::Module(module) = &mut call.target {
+            *module = renamed(*module);
+        }
+    }
+    for made in made.iter_mut().flatten() {
+        made.module = made.module.map(renamed);
+    }
+}
+
 /// Parameters that were replaced by others are no parameters any more.
-fn drop_unowned(trace: &mut modelcost_core::trace::Trace) {
+fn drop_unowned(trace: &mut Trace) {
     let mut owned = vec![false; trace.parameters.len()];
     let ids = trace.modules.iter().flat_map(|module| &module.parameters);
     for id in ids.filter_map(|(_, id)| *id) {

@@ -35,9 +35,10 @@ impl<'d> Run<'d> {
             scope: self.globals.clone(),
             owner: ModuleId::new(0),
         };
-        let Some(root) = self.root(&context)? else {
+        let Some(root) = self.make_root(&context)? else {
             return Ok(());
         };
+        self.root = Some(root);
         let Some(given) = given else {
             return Ok(());
         };
@@ -92,7 +93,7 @@ impl<'d> Run<'d> {
             .iter()
             .find(|n| BATCH_NAMES.contains(&n.name.as_str()));
         let batch = batch.map(|name| name.name.clone());
-        for Ident { name, span } in names {
+        for Ident { name, .. } in names {
             if self.globals.has(&name) {
                 continue;
             }
@@ -108,7 +109,7 @@ impl<'d> Run<'d> {
                 self.free.push(name.clone());
             }
             self.known_dims.push(name.clone());
-            self.globals.set(name, Binding::data(value, span));
+            self.globals.set(name, Binding::data(value));
         }
         Ok(())
     }
@@ -151,7 +152,7 @@ impl<'d> Run<'d> {
             owner: ModuleId::new(0),
         };
         for variable in &document.variables {
-            let Ident { name, span } = &variable.name;
+            let name = &variable.name.name;
             let value = match options.dims.get(name) {
                 Some(dim) => Val::Data(Value::Int(dim.clone())),
                 None => match self.data(&variable.value, &context) {
@@ -165,7 +166,7 @@ impl<'d> Run<'d> {
             if matches!(value, Val::Data(Value::Int(_))) {
                 self.known_dims.push(name.clone());
             }
-            self.globals.set(name.clone(), Binding::value(value, *span));
+            self.globals.set(name.clone(), Binding::value(value));
         }
         Ok(())
     }
@@ -263,7 +264,7 @@ impl<'d> Run<'d> {
     }
 
     /// Makes the root module.
-    fn root(&mut self, context: &Context) -> Result<Option<ModuleId>> {
+    fn make_root(&mut self, context: &Context) -> Result<Option<ModuleId>> {
         let document = self.document;
         let body = &document.model;
         let name = document

@@ -2,7 +2,7 @@
 
 use modelcost_core::SmolStr;
 use modelcost_core::expr::{BinaryOp, Expr, ExprKind, Span};
-use modelcost_core::trace::ModuleId;
+use modelcost_core::trace::{ModuleId, TensorId};
 use modelcost_core::value::Value;
 
 use super::scope::{Binding, Scope};
@@ -48,11 +48,15 @@ impl<'d> Run<'d> {
             self.bind_left_out(layer, context);
             return Ok(flow);
         }
+        if let Key::Pattern { stem, .. } = &layer.key {
+            let none_yet = Binding::data(Value::List(Vec::new()));
+            context.scope.set(stem.clone(), none_yet);
+        }
         let mut flow = flow;
         for index in 0..count {
             let inner = match repeated {
                 true => Context {
-                    scope: self.index_scope(context, index, layer.span),
+                    scope: self.index_scope(context, index),
                     owner: context.owner,
                 },
                 false => context.clone(),
@@ -95,9 +99,9 @@ impl<'d> Run<'d> {
         Ok(flow)
     }
 
-    fn index_scope(&self, context: &Context, index: usize, span: Span) -> std::rc::Rc<Scope> {
+    fn index_scope(&self, context: &Context, index: usize) -> std::rc::Rc<Scope> {
         let scope = Scope::inside(&context.scope);
-        scope.set(SmolStr::new_static("i"), Binding::data(index, span));
+        scope.set(SmolStr::new_static("i"), Binding::data(index));
         scope
     }
 
@@ -351,10 +355,19 @@ impl<'d> Run<'d> {
             let layer = self.document.layer(*id);
             if let Err(fail) = self.item(layer, position == 0, &context) {
                 self.report(fail)?;
+                self.mark_broken(owner);
             }
             self.slot = None;
         }
         Ok(())
+    }
+
+    /// What comes after an item that could not be made has an unknown input.
+    fn mark_broken(&mut self, module: ModuleId) {
+        let count = self.trace().module(module).children.len();
+        if let Some(instance) = self.instances[module.index()].as_mut() {
+            instance.broken.get_or_insert(count);
+        }
     }
 
     fn item(&mut self, layer: &'d Layer, first: bool, context: &Context) -> Result<()> {
@@ -363,7 +376,7 @@ impl<'d> Run<'d> {
         for index in 0..count {
             let context = match repeated {
                 true => Context {
-                    scope: self.index_scope(context, index, layer.span),
+                    scope: self.index_scope(context, index),
                     owner: context.owner,
                 },
                 false => context.clone(),
@@ -465,17 +478,22 @@ impl<'d> Run<'d> {
         let binding = |value| Binding {
             value: Some(value),
             module,
-            span,
             left_out: None,
         };
         match key {
             Key::Name(name) => context.scope.set(name.clone(), binding(value)),
             Key::Next => {}
             Key::Pattern { stem, .. } => match value {
-                Val::Data(value) => context.scope.push(stem.clone(), value, span),
+                Val::Data(value) => context.scope.push(stem.clone(), value),
                 _ => context.scope.set(stem.clone(), binding(Val::Unknown)),
             },
             Key::Unpack(names) => {
+                let value = match value {
+                    Val::Data(Value::Tensor(tensor)) => {
+                        self.unbound_tensor(tensor, names.len(), layer.span)
+                    }
+                    value => value,
+                };
                 let items = match &value {
                     Val::Data(value) => value.items().map(<[Value]>::to_vec),
                     _ => None,
@@ -500,20 +518,33 @@ impl<'d> Run<'d> {
                         .filter(|_| fits)
                         .map(|items| items[index].clone());
                     let value = item.map_or(Val::Unknown, Val::Data);
-                    context
-                        .scope
-                        .set(name.name.clone(), Binding::value(value, name.span));
+                    context.scope.set(name.name.clone(), Binding::value(value));
                 }
             }
         }
     }
 
+    /// `q, k, v = x` takes a tensor apart along its first dimension.
+    fn unbound_tensor(&mut self, tensor: TensorId, names: usize, span: Span) -> Val {
+        let whole = Val::Data(Value::Tensor(tensor));
+        let first = self
+            .sizes(tensor, span)
+            .ok()
+            .and_then(|sizes| sizes.first()?.int());
+        if first.and_then(|first| first.as_usize()) != Some(names) {
+            return whole;
+        }
+        let given = super::call::Given::one(Value::Tensor(tensor), span);
+        match self.function("torch.Tensor.unbind", given, span) {
+            Ok(parts) => Val::Data(parts),
+            Err(_) => whole,
+        }
+    }
+
     fn bind_left_out(&mut self, layer: &'d Layer, context: &Context) {
-        let span = layer.key_span.unwrap_or(layer.span);
         let left_out = Binding {
             value: None,
             module: None,
-            span,
             left_out: Some(layer.when.as_ref().map_or(layer.span, |when| when.span)),
         };
         match &layer.key {
@@ -521,7 +552,7 @@ impl<'d> Run<'d> {
             Key::Pattern { stem, .. } if !context.scope.has(stem) => {
                 context
                     .scope
-                    .set(stem.clone(), Binding::data(Value::List(Vec::new()), span));
+                    .set(stem.clone(), Binding::data(Value::List(Vec::new())));
             }
             _ => {}
         }
@@ -571,7 +602,6 @@ impl<'d> Run<'d> {
                 Binding {
                     value: module.is_none().then_some(Val::Unknown),
                     module,
-                    span: layer.key_span.unwrap_or(layer.span),
                     left_out: None,
                 },
             );
@@ -586,10 +616,12 @@ impl<'d> Run<'d> {
         span: Span,
     ) -> Result<Val> {
         let children = self.trace().module(module).children.clone();
+        let broken = self.instance(module).and_then(|instance| instance.broken);
         let mut flow = input;
-        for (_, child) in children {
-            let Val::Data(value) = flow else {
-                return Ok(Val::Unknown);
+        for (index, (_, child)) in children.into_iter().enumerate() {
+            let value = match flow {
+                Val::Data(value) if broken != Some(index) => value,
+                _ => return Ok(Val::Unknown),
             };
             let span = self.maker_span(child).unwrap_or(span);
             let first_call = self.next_call();
@@ -603,7 +635,10 @@ impl<'d> Run<'d> {
             };
             self.note_call(child, first_call, &flow);
         }
-        Ok(flow)
+        match broken {
+            Some(_) => Ok(Val::Unknown),
+            None => Ok(flow),
+        }
     }
 
     fn maker_span(&self, module: ModuleId) -> Option<Span> {

@@ -107,6 +107,8 @@ struct Instance<'d> {
     scope: Rc<Scope>,
     /// Whether its children are there.
     built: bool,
+    /// How many children there are before one that could not be made.
+    broken: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -164,6 +166,7 @@ pub(crate) struct Run<'d> {
     ties: Vec<finish::Tie<'d>>,
     frozen: Vec<finish::Frozen<'d>>,
     tied: bool,
+    root: Option<ModuleId>,
     /// Symbols that are not bound.
     free: Vec<SmolStr>,
     /// The names that options may set.
@@ -218,6 +221,7 @@ pub(crate) fn run(document: &Document, options: &Options) -> Traced {
         ties: Vec::new(),
         frozen: Vec::new(),
         tied: false,
+        root: None,
         free: Vec::new(),
         known_dims: Vec::new(),
     };

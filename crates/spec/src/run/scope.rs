@@ -27,24 +27,21 @@ pub(crate) struct Binding {
     pub value: Option<Val>,
     /// The module that the layer made.
     pub module: Option<ModuleId>,
-    /// Where the name is defined.
-    pub span: Span,
     /// The condition under which it was left out.
     pub left_out: Option<Span>,
 }
 
 impl Binding {
-    pub fn value(value: Val, span: Span) -> Binding {
+    pub fn value(value: Val) -> Binding {
         Binding {
             value: Some(value),
             module: None,
-            span,
             left_out: None,
         }
     }
 
-    pub fn data(value: impl Into<Value>, span: Span) -> Binding {
-        Binding::value(Val::Data(value.into()), span)
+    pub fn data(value: impl Into<Value>) -> Binding {
+        Binding::value(Val::Data(value.into()))
     }
 }
 
@@ -91,11 +88,11 @@ impl Scope {
     }
 
     /// Appends to the list that a name stands for.
-    pub fn push(&self, name: SmolStr, value: Value, span: Span) {
+    pub fn push(&self, name: SmolStr, value: Value) {
         let mut names = self.names.borrow_mut();
         let binding = names
             .entry(name)
-            .or_insert_with(|| Binding::data(Value::List(Vec::new()), span));
+            .or_insert_with(|| Binding::data(Value::List(Vec::new())));
         if let Some(Val::Data(Value::List(items))) = &mut binding.value {
             items.push(value);
         }

@@ -204,6 +204,22 @@ fn run(case: &str, shapes: &str) -> Result<Vec<String>> {
         }
     }
     if let Some(made) = made {
+        let paths: Vec<(String, ModuleId)> = trace.named_modules();
+        for (_, call) in trace.calls().skip(1) {
+            let Target::Module(module) = call.target else {
+                continue;
+            };
+            let path = paths.iter().find(|(_, id)| *id == module);
+            let path = path.map_or("", |(path, _)| path.trim_start_matches('m'));
+            let path = if path.is_empty() { "." } else { &path[1..] };
+            let given = Value::Tuple(call.positional().cloned().collect());
+            lines.push(format!(
+                "  module {path} {} {} {}",
+                trace.module(module).class.short_name(),
+                show(&trace, &given),
+                show(&trace, &call.output)
+            ));
+        }
         for (name, id) in trace.named_parameters(made) {
             let shape = shape_text(&trace.parameter(id).shape);
             assert_eq!(trace.parameter(id).name, format!("m.{name}"));

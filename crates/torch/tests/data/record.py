@@ -91,6 +91,25 @@ def patched_calls(wrapped, inputs):
     return seen
 
 
+def hooked_calls(module, wrapped, inputs):
+    """What forward hooks on every module are given: positional inputs and the output."""
+    lines, order, handles = [], [], []
+    for path, inner in module.named_modules():
+        def before(inner, given, path=path):
+            order.append(len(lines))
+            lines.append(None)
+
+        def after(inner, given, output, path=path):
+            name = type(inner).__name__
+            lines[order.pop()] = f"  module {path or '.'} {name} {show(given)} {show(output)}"
+
+        handles += [inner.register_forward_pre_hook(before), inner.register_forward_hook(after)]
+    wrapped(*inputs)
+    for handle in handles:
+        handle.remove()
+    return lines
+
+
 class Call(nn.Module):
     def __init__(self, module, code):
         super().__init__()
@@ -119,6 +138,7 @@ def run(expression, shapes):
     lines.append(f"  = {show(output)}")
     lines += [f"  sees {name}" for name in patched_calls(wrapped, inputs)]
     if made is not None:
+        lines += hooked_calls(made, wrapped, inputs)
         for name, parameter in made.named_parameters():
             lines.append(f"  parameter {name} {show(parameter)}")
         for name, buffer in made.named_buffers():

@@ -114,6 +114,14 @@ fn targets(rule: &Rule, quote: &str) -> String {
         .join(", ")
 }
 
+/// With a capital first letter and without a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.trim_end_matches('.').chars();
+    letters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
 /// The reference page: every convention with its rules, as the programs hold them.
 fn reference(conventions: &[&dyn Convention]) -> String {
     let mut out = String::from(
@@ -132,7 +140,7 @@ fn reference(conventions: &[&dyn Convention]) -> String {
             out,
             "\n## {}\n\n{}. {}.\n\n",
             info.identity(),
-            info.summary.trim_end_matches('.'),
+            sentence(&info.summary),
             info.source.trim_end_matches('.')
         );
         let release = if info.release.is_empty() {

@@ -1,0 +1,420 @@
+//! The program as a user runs it, on the repository's examples.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Runs `modelcost` in the root of the repository.
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_modelcost"))
+        .args(arguments)
+        .current_dir(root())
+        .env_remove("MODELCOST_CONVENTION")
+        .env("COLUMNS", "150")
+        .output()
+        .unwrap()
+}
+
+fn stdout(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let (text, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    text.into_owned()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let mut all = arguments.to_vec();
+    all.extend(["--format", "json"]);
+    serde_json::from_str(&stdout(&all)).unwrap()
+}
+
+/// What the tools printed for torchvision's AlexNet at 1×3×224×224 (torchinfo 1.8.0, thop
+/// 0.1.1.post2209072238 and 0.0.31.post2005241907, ptflops 0.7.5 and 0.6.9, fvcore
+/// 0.1.5.post20221221, torch 2.15.0).
+#[test]
+fn alexnet_under_eight_conventions() {
+    for (convention, count) in [
+        ("torchinfo@1.8.0", 714_682_664),
+        ("thop@0.1.1", 714_206_912),
+        ("thop@0.0.31", 714_691_904),
+        ("ptflops@0.7.5", 716_441_128),
+        ("ptflops@0.7.5/aten", 714_682_664),
+        ("ptflops@0.6.9", 715_561_896u64),
+        ("fvcore", 714_197_696),
+        ("torch", 1_428_376_960),
+    ] {
+        let report = json(&["--convention", convention, "examples/alexnet.toml"]);
+        assert_eq!(report["total"]["count"], count, "{convention}");
+        assert_eq!(report["fidelity"]["level"], "exact", "{convention}");
+        if !report["total"]["params"].is_null() {
+            assert_eq!(report["total"]["params"], 61_100_840, "{convention}");
+        }
+    }
+}
+
+/// thop 0.0.31 on AlexNet with other inputs.
+#[test]
+fn inputs_can_be_changed() {
+    let report = json(&[
+        "-c",
+        "thop@0.0.31",
+        "examples/alexnet.toml",
+        "--input",
+        "1x3x512x512",
+    ]);
+    assert_eq!(report["total"]["count"], 3_710_034_752u64);
+    let report = json(&["-c", "thop@0.0.31", "examples/alexnet.toml", "--batch", "8"]);
+    assert_eq!(report["total"]["count"], 5_717_535_232u64);
+}
+
+/// ptflops 0.6.9 prints 9.848 % for the first convolution and 0.027 % for its ReLU.
+#[test]
+fn layers_carry_counts_and_shapes() {
+    let report = json(&["-c", "ptflops@0.6.9", "examples/alexnet.toml"]);
+    let layers = report["layers"].as_array().unwrap();
+    let layer = |path: &str| layers.iter().find(|layer| layer["path"] == path).unwrap();
+    assert_eq!(
+        *layer("features.0"),
+        serde_json::json!({
+            "path": "features.0", "class": "Conv2d", "calls": 1, "count": 70_470_400, "params": 23_296,
+            "output_shape": [1, 64, 55, 55],
+        })
+    );
+    assert_eq!(layer("features.1")["count"], 193_600);
+    let tree = stdout(&["-c", "ptflops@0.6.9", "examples/alexnet.toml"]);
+    assert!(tree.contains("9.848%") && tree.contains("0.027%"), "{tree}");
+}
+
+#[test]
+fn the_json_has_the_documented_shape() {
+    let report = json(&["-c", "ptflops", "examples/alexnet.toml"]);
+    let keys = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(report["schema"], "modelcost/1");
+    assert_eq!(
+        keys(&report)
+            .into_iter()
+            .filter(|key| key != "extras")
+            .collect::<Vec<_>>(),
+        [
+            "schema",
+            "model",
+            "convention",
+            "total",
+            "fidelity",
+            "layers"
+        ]
+    );
+    assert_eq!(keys(&report["model"]), ["path", "format", "name", "inputs"]);
+    assert_eq!(
+        report["convention"],
+        serde_json::json!({ "id": "ptflops", "version": "0.7.5", "variant": "pytorch", "unit": "MAC" })
+    );
+    assert_eq!(
+        keys(&report["total"]),
+        ["count", "params", "trainable_params"]
+    );
+    assert_eq!(
+        report["model"]["inputs"][0]["shape"],
+        serde_json::json!([1, 3, 224, 224])
+    );
+}
+
+#[test]
+fn other_formats_agree_with_the_json() {
+    let csv = stdout(&["-c", "thop", "examples/alexnet.toml", "-f", "csv"]);
+    assert!(
+        csv.contains("features.0,Conv2d,1,70276800,23296,1x64x55x55\n"),
+        "{csv}"
+    );
+    let markdown = stdout(&[
+        "-c",
+        "thop",
+        "examples/alexnet.toml",
+        "-f",
+        "markdown",
+        "--sort",
+        "count",
+    ]);
+    assert!(markdown.starts_with("| Layer | Class |"), "{markdown}");
+    let table = stdout(&[
+        "-c",
+        "thop",
+        "examples/alexnet.toml",
+        "-f",
+        "table",
+        "--depth",
+        "1",
+    ]);
+    assert!(
+        table.contains("classifier") && !table.contains("classifier.1"),
+        "{table}"
+    );
+}
+
+#[test]
+fn verbose_shows_the_formula_its_numbers_and_its_source() {
+    let text = stdout(&["-c", "thop", "examples/alexnet.toml", "--verbose"]);
+    assert!(text.contains("193600 * (3 // 1) * 121"), "{text}");
+    assert!(text.contains("calculate_conv2d_flops"), "{text}");
+}
+
+#[test]
+fn a_users_table_needs_no_compiling() {
+    let folder = std::env::temp_dir().join(format!("modelcost-table-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let table = folder.join("mine.toml");
+    let rules = "[convention]\nid = 'mine'\nversion = '1'\nunit = 'MAC'\nsummary = 's'\nsource = 's'\n\
+                 [[rule]]\nmodules = ['Linear']\ncount = 'in_features * out_features'\n";
+    std::fs::write(&table, rules).unwrap();
+    let report = json(&["-c", table.to_str().unwrap(), "examples/alexnet.toml"]);
+    assert_eq!(
+        report["total"]["count"],
+        9216 * 4096 + 4096 * 4096 + 4096 * 1000
+    );
+    std::fs::write(&table, rules.replace("in_features *", "in_features **")).unwrap();
+    let output = run(&["-c", table.to_str().unwrap(), "examples/alexnet.toml"]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "a formula that overflows is a note, not a crash"
+    );
+    std::fs::write(
+        &table,
+        rules.replace("in_features * out", "in_features * * out"),
+    )
+    .unwrap();
+    let output = run(&["-c", table.to_str().unwrap(), "examples/alexnet.toml"]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        errors.contains("mine.toml:9") && errors.contains("expected a value"),
+        "{errors}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn names_are_suggested() {
+    let output = run(&["-c", "ptflop", "examples/alexnet.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean ptflops?"));
+}
+
+/// Every kind of bad input: one clear message, the place, status 2.
+#[test]
+fn bad_input_is_one_clear_error() {
+    let folder = std::env::temp_dir().join(format!("modelcost-bad-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let model = "[model]\ninput = [1, 3, 8, 8]\n[layers]\n";
+    let cases: &[(&str, Vec<u8>, &str)] = &[
+        ("empty.toml", Vec::new(), "the file is empty"),
+        ("binary.toml", vec![0, 159, 146, 150], "not UTF-8"),
+        (
+            "noise.xyz",
+            b"hello".to_vec(),
+            "no model file of a known kind",
+        ),
+        ("syntax.toml", b"[model\n".to_vec(), "unclosed table"),
+        (
+            "class.toml",
+            format!("{model}c = 'Cnv2d(3, 4, 3)'\n").into(),
+            "did you mean 'Conv2d'?",
+        ),
+        (
+            "argument.toml",
+            format!("{model}c = 'Conv2d(3, 4, 3, paddng=1)'\n").into(),
+            "did you mean 'padding'?",
+        ),
+        (
+            "missing.toml",
+            format!("{model}c = 'Conv2d(3, 4)'\n").into(),
+            "missing the argument 'kernel_size'",
+        ),
+        (
+            "shape.toml",
+            format!("{model}c = 'Conv2d(4, 4, 3)'\n").into(),
+            "1×3×8×8",
+        ),
+        (
+            "twice.toml",
+            format!("{model}c = 'ReLU()'\nc = 'ReLU()'\n").into(),
+            "used twice",
+        ),
+        (
+            "million.toml",
+            format!("{model}c = '1000000000 * ReLU()'\n").into(),
+            "too many",
+        ),
+        (
+            "cycle.toml",
+            format!("{model}c = 'B()'\n[block.B.layers]\nx = 'B()'\n").into(),
+            "cycle.toml:6",
+        ),
+        (
+            "overflow.toml",
+            b"[model]\ninput = [999999999999, 999999999999, 99999999999]\n[layers]\nr = 'ReLU()'\n"
+                .to_vec(),
+            "more elements than 64 bits can count",
+        ),
+        ("truncated.pt2", b"PK\x03\x04".to_vec(), "archive"),
+        (
+            "truncated.onnx",
+            vec![0x08, 0x0a, 0x3a, 0xff, 0xff, 0xff, 0xff, 0x7f],
+            "truncated.onnx",
+        ),
+    ];
+    for (name, content, expected) in cases {
+        let path = folder.join(name);
+        std::fs::write(&path, content).unwrap();
+        let output = run(&[path.to_str().unwrap()]);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{name}: {errors}");
+        assert!(errors.contains(expected), "{name}: {errors}");
+        assert!(
+            errors.contains(name) && !errors.contains("panicked"),
+            "{name}: {errors}"
+        );
+    }
+    for (path, expected) in [
+        (folder.join("absent.toml"), "no such file"),
+        (folder.clone(), "a folder"),
+    ] {
+        let output = run(&[path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected));
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_free_batch_stays_a_symbol() {
+    let folder = std::env::temp_dir().join(format!("modelcost-free-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("net.toml");
+    std::fs::write(
+        &path,
+        "[model]\ninput = ['batch', 10]\n[layers]\nfc = 'Linear(10, 4, bias=False)'\n",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(json(&["-c", "thop", path])["total"]["count"], "40*batch");
+    assert_eq!(
+        json(&["-c", "thop", path, "--dim", "batch=8"])["total"]["count"],
+        320
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn compare_has_a_row_for_every_convention() {
+    let rows = json(&["compare", "examples/alexnet.toml"]);
+    let rows = rows["rows"].as_array().unwrap();
+    assert!(rows.len() >= 19, "{}", rows.len());
+    assert!(
+        rows.iter()
+            .all(|row| !row["why"].as_str().unwrap().is_empty())
+    );
+    let text = stdout(&[
+        "compare",
+        "examples/alexnet.toml",
+        "--columns",
+        "convention,count",
+    ]);
+    assert!(text.contains("714,206,912"), "{text}");
+}
+
+#[test]
+fn the_bridge_from_thop_to_ptflops_names_its_causes() {
+    let bridge = json(&[
+        "explain",
+        "examples/alexnet.toml",
+        "--from",
+        "thop",
+        "--to",
+        "ptflops",
+    ]);
+    let deltas: i64 = bridge["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| cause["delta"].as_i64().unwrap())
+        .sum();
+    assert_eq!(deltas, 716_441_128 - 714_206_912);
+    let titles: Vec<&str> = bridge["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| cause["title"].as_str().unwrap())
+        .collect();
+    assert!(
+        titles
+            .iter()
+            .any(|title| title.starts_with("bias of convolutions")),
+        "{titles:?}"
+    );
+    assert!(
+        titles.iter().any(|title| title.starts_with("activations")),
+        "{titles:?}"
+    );
+}
+
+#[test]
+fn check_fails_over_budget() {
+    let within = run(&[
+        "check",
+        "examples/alexnet.toml",
+        "-c",
+        "thop",
+        "--max-count",
+        "720M",
+    ]);
+    assert_eq!(within.status.code(), Some(0));
+    let over = run(&[
+        "check",
+        "examples/alexnet.toml",
+        "-c",
+        "thop",
+        "--max-count",
+        "700M",
+        "--format",
+        "github",
+    ]);
+    assert_eq!(over.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&over.stdout).into_owned();
+    assert!(
+        text.starts_with("::error file=examples/alexnet.toml"),
+        "{text}"
+    );
+}
+
+/// The reference is generated; `modelcost conventions --format markdown > docs/conventions.md` renews it.
+#[test]
+fn the_reference_of_conventions_is_current() {
+    let written = std::fs::read_to_string(root().join("docs/conventions.md")).unwrap();
+    let current = stdout(&["conventions", "--format", "markdown"]);
+    assert!(
+        written == current,
+        "docs/conventions.md is not what `modelcost conventions --format markdown` prints"
+    );
+}
+
+#[test]
+fn completions_and_the_manual_are_written() {
+    assert!(stdout(&["completions", "bash"]).contains("modelcost"));
+    assert!(stdout(&["man"]).contains(".TH modelcost"));
+}

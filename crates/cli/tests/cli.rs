@@ -423,7 +423,13 @@ fn completions_and_the_manual_are_written() {
 fn the_readme_shows_real_output_and_a_real_spec() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let output = stdout(&["--convention", "ptflops", "examples/alexnet.toml"]);
-    assert!(readme.contains(output.trim_end()), "README.md does not show this:\n{output}");
+    assert!(
+        readme.contains(output.trim_end()),
+        "README.md does not show this:\n{output}"
+    );
     let spec = std::fs::read_to_string(root().join("examples/resnet50.toml")).unwrap();
-    assert!(readme.contains(spec.trim_end()), "README.md does not show examples/resnet50.toml as it is");
+    assert!(
+        readme.contains(spec.trim_end()),
+        "README.md does not show examples/resnet50.toml as it is"
+    );
 }

@@ -143,7 +143,12 @@ fn lines_to_text(
             .iter()
             .rposition(|column| !line.cells[*column].is_empty());
         for &column in &shown[..last.map_or(0, |last| last + 1)] {
-            let cell = pad(&line.cells[column], widths[column], column > 0);
+            let width = if column == 0 && last == Some(0) {
+                0
+            } else {
+                widths[column]
+            };
+            let cell = pad(&line.cells[column], width, column > 0);
             let style = if column == 1 || column == 3 {
                 NUMBER
             } else {

@@ -50,10 +50,32 @@ fn attention_fits(trace: &Trace, id: CallId, module: ModuleId) -> bool {
         && rank(trace, query) == Some(3)
         && !float_mask(3, "key_padding_mask")
         && !float_mask(5, "attn_mask")
+        && !has_float_mask_inside(trace, id)
         && attention_is_plain(trace, module)
         && !has_parameter(trace, module, "bias_k")
         && !has_parameter(trace, module, "bias_v")
         && trace.attribute(module, "add_zero_attn") != Some(&Value::Bool(true))
+}
+
+/// Whether the slow path inside uses a mask that was given as floating-point numbers: one that was
+/// not is converted first. A program does not say what a module was called with, but shows this.
+fn has_float_mask_inside(trace: &Trace, id: CallId) -> bool {
+    let operators = || {
+        trace.inside(id).filter_map(|(_, call)| match &call.target {
+            Target::Operator(name) => Some((name.as_str(), call)),
+            _ => None,
+        })
+    };
+    let masked = operators().any(|(name, call)| match name {
+        "aten.scaled_dot_product_attention" => {
+            call.argument("attn_mask")
+                .is_some_and(|mask| !mask.is_none())
+                || call.argument("is_causal") == Some(&Value::Bool(true))
+        }
+        "aten.baddbmm" => true,
+        _ => false,
+    });
+    masked && !operators().any(|(name, _)| name == "aten.masked_fill_")
 }
 
 /// `TransformerEncoderLayer.forward`: `why_not_sparsity_fast_path`.

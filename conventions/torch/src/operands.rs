@@ -1,5 +1,6 @@
 //! For which operands of the counted operators autograd computes gradients.
 
+use modelcost_core::dim::Dim;
 use modelcost_core::trace::{CallId, Target, TensorId, Trace};
 use modelcost_core::value::Value;
 
@@ -113,10 +114,10 @@ fn cell(
     };
     let input = [requires("input"), requires("w_ih")];
     let state = [requires("hx"), requires("w_hh")];
-    // torch/aten RNN.cpp: LSTM cells take the state first, the others the input.
+    // aten/src/ATen/native/RNN.cpp: a GRU cell begins with the input, the others with the state.
     match (&call.target, counted.len()) {
-        (Target::Operator(name), 2) if name == "aten.lstm_cell" => Some(vec![state, input]),
-        (_, 2) => Some(vec![input, state]),
+        (Target::Operator(name), 2) if name == "aten.gru_cell" => Some(vec![input, state]),
+        (_, 2) => Some(vec![state, input]),
         _ => None,
     }
 }
@@ -144,6 +145,11 @@ fn recurrent(
     let requires = |tensors: &[TensorId]| tensors.iter().any(|id| gradients.requires_grad(*id));
     let of = |name: &str| call.argument(name).map_or_else(Vec::new, Value::tensors);
     let (input, state, weights) = (of("input"), of("hx"), of("params"));
+    // A sequence of unknown length stands as one step, of which the first is no longer told apart.
+    let shape = trace.tensor(*input.first()?).shape.as_ref()?;
+    if !shape.iter().rev().skip(1).all(Dim::is_const) {
+        return None;
+    }
     let per_run = weights
         .len()
         .checked_div(runs)

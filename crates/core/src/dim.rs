@@ -726,7 +726,7 @@ mod tests {
 
         #[test]
         fn nested_floor_divisions_agree(n_value in 0i128..3000, a in -9i128..9, b in 1i128..9, c in -9i128..9, d in 1i128..9) {
-            let bind = |name: &str| (name == "n").then(|| Dim::Const(n_value));
+            let bind = |name: &str| (name == "n").then_some(Dim::Const(n_value));
             let nested = |n: Dim| ((n + a).floor_div(&Dim::Const(b)) + c).floor_div(&Dim::Const(d));
             prop_assert_eq!(nested(n()).substitute(&bind), nested(Dim::Const(n_value)));
         }

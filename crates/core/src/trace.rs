@@ -75,6 +75,9 @@ pub struct Trace {
     pub tensors: Vec<Tensor>,
     /// All calls in the order in which they begin. The calls inside a call follow it directly.
     pub calls: Vec<Call>,
+    /// The lines of the user's `forward` that were executed, in order, where the file keeps them:
+    /// each with the first call that it makes. A line that is executed again stands here again.
+    pub lines: Vec<(CallId, SmolStr)>,
     /// The model's inputs, by name.
     pub inputs: Vec<(SmolStr, TensorId)>,
     /// What the model returns.

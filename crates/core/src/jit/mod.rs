@@ -6,6 +6,7 @@
 //! nothing uses is left out. Some names are aliases of others. And arithmetic on sizes, such as
 //! `x.view(batch * heads, -1)`, is recorded as operators on scalars.
 
+mod lines;
 mod live;
 mod sizes;
 
@@ -45,6 +46,7 @@ pub enum Role {
 /// of sizes.
 pub fn graph(trace: &Trace) -> Vec<Node> {
     let live = live::operators(trace);
+    let mut lines = trace.lines.iter().peekable();
     let mut nodes = Vec::new();
     for (id, call) in trace.calls() {
         sizes::arithmetic(trace, id, &mut |kind, times| {
@@ -56,6 +58,13 @@ pub fn graph(trace: &Trace) -> Vec<Node> {
                 });
             }
         });
+        while let Some((_, line)) = lines.next_if(|(first, _)| *first <= id) {
+            nodes.extend(lines::scalars(line).into_iter().map(|kind| Node {
+                kind: format_smolstr!("aten::{kind}"),
+                call: id,
+                role: Role::Scalar,
+            }));
+        }
         if !live[id.index()] {
             continue;
         }

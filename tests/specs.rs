@@ -60,9 +60,15 @@ fn every_spec_has_its_numbers() {
     let entries = std::fs::read_dir(repository().join("tests/specs")).expect("tests/specs");
     for entry in entries {
         let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            assert!(known.contains(&format!("mod/{name}")), "no numbers for {name}");
+            assert!(
+                known.contains(&format!("mod/{name}")),
+                "no numbers for {name}"
+            );
         }
     }
 }

@@ -46,7 +46,7 @@ impl Analysis {
         let mut counted_cell = None;
         for node in graph {
             let counted = match node.role {
-                Role::Scalar => None,
+                Role::Scalar { .. } => None,
                 // One rule covers the linear layers that a cell is recorded as.
                 Role::PartOfCell if node.kind != "aten::linear" => None,
                 Role::PartOfCell if counted_cell == Some(node.call) => continue,

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
 use modelcost_core::jit::{self, OperatorScope, Role};
 use modelcost_core::report::{Entry, Report};
 use modelcost_core::table::{Rule, Table, finish};
@@ -55,8 +56,12 @@ impl Convention for Torchprofile {
         for node in jit::graph(trace) {
             let call = node.call;
             match node.role {
-                Role::Scalar => {
+                Role::Scalar { from_line } => {
                     if let ("aten::mul", Some(rule)) = (node.kind.as_str(), self.product_rule()) {
+                        if from_line {
+                            let note = "products of sizes, which torchprofile counts, were read off the source lines";
+                            report.fidelity.note(Level::Reconstructed, note);
+                        }
                         report.entries.push(Entry {
                             call,
                             module: trace.enclosing_module(call),

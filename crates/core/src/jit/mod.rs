@@ -39,7 +39,10 @@ pub enum Role {
     /// One of the operators that a cell of a recurrent network is recorded as.
     PartOfCell,
     /// An operation on a size, which is a scalar.
-    Scalar,
+    Scalar {
+        /// Whether it was read off a source line, where names may be taken for sizes that are none.
+        from_line: bool,
+    },
 }
 
 /// The nodes of the graph in order, without those of the `prim` namespace and without the queries
@@ -54,15 +57,18 @@ pub fn graph(trace: &Trace) -> Vec<Node> {
                 nodes.push(Node {
                     kind: format_smolstr!("aten::{kind}"),
                     call: id,
-                    role: Role::Scalar,
+                    role: Role::Scalar { from_line: false },
                 });
             }
         });
         while let Some((_, line)) = lines.next_if(|(first, _)| *first <= id) {
+            if sizes::is_known(trace, id) {
+                continue;
+            }
             nodes.extend(lines::scalars(line).into_iter().map(|kind| Node {
                 kind: format_smolstr!("aten::{kind}"),
                 call: id,
-                role: Role::Scalar,
+                role: Role::Scalar { from_line: true },
             }));
         }
         if !live[id.index()] {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::trace::{CallId, Target, Trace};
+use crate::trace::{Argument, CallId, Origin, Target, TensorId, Trace};
 use crate::value::Value;
 
 #[derive(Deserialize)]
@@ -46,6 +46,16 @@ pub fn arithmetic(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)
         Target::Function(name) if name == "torch.nn.functional.multi_head_attention_forward" => {
             attention(trace, id, record);
         }
+        // Bags of one length begin at `arange(0, input.numel(), input.size(1))`.
+        Target::Function(name)
+            if name == "torch.nn.functional.embedding_bag"
+                && rank(trace, call.arguments.first()) == Some(2) =>
+        {
+            record("numel", 1);
+        }
+        Target::Operator(name) if name == "aten.reshape" && repeats_heads(trace, id) => {
+            record("mul", 1);
+        }
         Target::Module(module) => {
             if let Some(operators) = BY_CLASS.get(&trace.module(*module).class.name) {
                 for (operator, times) in operators {
@@ -55,6 +65,38 @@ pub fn arithmetic(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)
         }
         _ => {}
     }
+}
+
+/// Whether the arithmetic of the module that makes a call is in the table.
+pub fn is_known(trace: &Trace, id: CallId) -> bool {
+    BY_CLASS.contains_key(&trace.module(trace.enclosing_module(id)).class.name)
+}
+
+/// `repeat_kv` of transformers, which attention calls for keys and values with fewer heads than the
+/// queries: `x[:, :, None].expand(…).reshape(batch, heads * times, length, width)`.
+fn repeats_heads(trace: &Trace, id: CallId) -> bool {
+    let call = trace.call(id);
+    let class = &trace.module(trace.enclosing_module(id)).class.name;
+    if !class.starts_with("transformers.") || rank(trace, call.arguments.first()) != Some(5) {
+        return false;
+    }
+    let Some(expanded) = call.arguments.first().and_then(|a| a.value.tensor()) else {
+        return false;
+    };
+    let by_expand = match trace.tensor(expanded).origin {
+        Origin::Call(by) => trace.call(by).target == Target::Operator("aten.expand".into()),
+        _ => false,
+    };
+    let shape = |tensor: TensorId| trace.tensor(tensor).shape.as_deref();
+    match (shape(expanded), call.output.tensor().and_then(shape)) {
+        (Some([_, heads, times, ..]), Some([_, all, _, _])) => by_expand && *all == heads * times,
+        _ => false,
+    }
+}
+
+fn rank(trace: &Trace, argument: Option<&Argument>) -> Option<usize> {
+    let tensor = argument?.value.tensor()?;
+    trace.tensor(tensor).shape.as_ref().map(Vec::len)
 }
 
 /// `multi_head_attention_forward` in torch/nn/functional.py of PyTorch 2.15: the width of a head is

@@ -33,6 +33,7 @@ pub(crate) const MAX_RANK: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Entry {
     signature: Lazy,
+    names: OnceLock<[SmolStr; 2]>,
     /// Makes the output.
     pub shape: Rule,
 }
@@ -43,11 +44,28 @@ pub(crate) type Rule = fn(&mut Op<'_>) -> Result<Value>;
 const fn row(signature: &'static str, shape: Rule) -> Entry {
     Entry {
         signature: Lazy::new(signature),
+        names: OnceLock::new(),
         shape,
     }
 }
 
 impl Entry {
+    /// `aten.relu`, or `aten.relu_`.
+    pub(crate) fn name(&self, in_place: bool) -> &SmolStr {
+        let names = self.names.get_or_init(|| {
+            let short = self.signature.name();
+            let namespace = match short {
+                "deform_conv2d" => "torchvision",
+                _ => "aten",
+            };
+            [
+                format!("{namespace}.{short}").into(),
+                format!("{namespace}.{short}_").into(),
+            ]
+        });
+        &names[usize::from(in_place)]
+    }
+
     pub(crate) fn signature(&self) -> &Signature {
         self.signature.get()
     }
@@ -66,24 +84,33 @@ static TABLES: [&[Entry]; 10] = [
     &recurrent::OPERATORS,
 ];
 
-/// Finds an operator; a name that ends in `_` is the in-place form of the one without.
-pub(crate) fn find(name: &str) -> Result<(&'static Entry, SmolStr)> {
+/// Finds an operator, and whether the name is the in-place form, which ends in `_`.
+pub(crate) fn find(name: &str) -> Result<(&'static Entry, bool)> {
+    let short = ["aten.", "torchvision."]
+        .iter()
+        .find_map(|namespace| name.strip_prefix(namespace))
+        .unwrap_or(name);
+    find_short(short).ok_or_else(|| TorchError::new(format!("there is no operator '{name}'")))
+}
+
+/// As [`find`], without the namespace.
+pub(crate) fn find_short(short: &str) -> Option<(&'static Entry, bool)> {
     static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
     let index = INDEX.get_or_init(|| {
         let rows = TABLES.iter().flat_map(|table| table.iter());
         rows.map(|entry| (entry.signature.name(), entry)).collect()
     });
-    let short = ["aten.", "torchvision."]
-        .iter()
-        .find_map(|namespace| name.strip_prefix(namespace))
-        .unwrap_or(name);
-    let found = index
-        .get(short)
-        .or_else(|| index.get(short.strip_suffix('_')?));
-    match found {
-        Some(entry) => Ok((entry, name.into())),
-        None => Err(TorchError::new(format!("there is no operator '{name}'"))),
+    match index.get(short) {
+        Some(entry) => Some((entry, false)),
+        None => index
+            .get(short.strip_suffix('_')?)
+            .map(|entry| (*entry, true)),
     }
+}
+
+/// The schema of an operator, `aten.conv2d`, in Python's syntax.
+pub fn signature(name: &str) -> Option<&'static Signature> {
+    find(name).ok().map(|(entry, _)| entry.signature())
 }
 
 /// An operator call in the making.

@@ -62,6 +62,12 @@ impl<'a> Stacks<'a> {
         Some(self.stacks.len() - 1)
     }
 
+    /// Adds a stack that does not stand as text anywhere.
+    pub fn push(&mut self, entries: Vec<Entry<'a>>) -> StackId {
+        self.stacks.push(entries);
+        self.stacks.len() - 1
+    }
+
     /// The calls of a stack, outermost first.
     pub fn get(&self, id: StackId) -> &[Entry<'a>] {
         &self.stacks[id]

@@ -11,6 +11,7 @@ pub mod model;
 mod shapes;
 mod tensor;
 pub mod text;
+mod trace;
 mod wire;
 
 pub use convert::{Converted, convert};
@@ -20,3 +21,4 @@ pub use error::OnnxError;
 pub use file::ModelFile;
 pub use shapes::{Shapes, ValueShape, parse_value, shapes, shapes_of};
 pub use tensor::Elements;
+pub use trace::{read_path, trace};

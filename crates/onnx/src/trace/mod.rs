@@ -1,0 +1,48 @@
+//! A model as a trace: the modules and the calls that PyTorch made, put back.
+//!
+//! How much the file still says depends on what exported it. The exporter built on `torch.export`
+//! leaves the FX node, the modules around it and the source line in every node's metadata
+//! ([`dynamo`]); the older one names nodes after modules ([`legacy`]); anything else has operators
+//! alone ([`plain`]).
+
+mod dynamo;
+mod fx_text;
+mod origin;
+mod recompose;
+mod shapes;
+mod signature;
+mod values;
+
+use std::path::Path;
+
+use modelcost_core::trace::Trace;
+
+use crate::error::OnnxError;
+use crate::file::ModelFile;
+use crate::infer::{Options, infer};
+use crate::model::Model;
+
+/// Reads a model file, binary or text, as a trace.
+///
+/// # Errors
+/// When the file cannot be read, is malformed, or a binding does not fit it.
+pub fn read_path(path: &Path, options: &Options) -> Result<Trace, OnnxError> {
+    let file = ModelFile::open(path)?;
+    let name = path
+        .file_stem()
+        .map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
+    trace(&file.model()?, options, &name)
+}
+
+/// A model as a trace.
+///
+/// # Errors
+/// When the model is malformed, or a binding does not fit it.
+pub fn trace(model: &Model<'_>, options: &Options, name: &str) -> Result<Trace, OnnxError> {
+    let program = infer(model, options)?;
+    let arena = crate::text::Arena::default();
+    match dynamo::build(model, &program, &arena, name) {
+        Some(trace) => Ok(trace),
+        None => Err(OnnxError::NotOnnx("no metadata".into())),
+    }
+}

@@ -23,9 +23,8 @@ impl Bound {
         Bound { callee, arguments }
     }
 
-    /// Names the callee in errors by something other than its signature's name.
-    pub(crate) fn rename_callee(&mut self, name: impl Into<SmolStr>) {
-        self.callee = name.into();
+    pub(crate) fn into_arguments(self) -> Vec<Argument> {
+        self.arguments
     }
 
     /// What is called.

@@ -11,6 +11,7 @@ use crate::error::{Result, TorchError};
 use crate::functions::index::{ellipsis, slice};
 use crate::signature::Arguments;
 use crate::tracer::{Member, Tracer};
+use crate::{functions, operators};
 
 /// The names that a line sees.
 pub(crate) struct Scope<'a> {
@@ -180,22 +181,28 @@ impl Tracer {
             }
         }
         if let Some(method) = method {
-            return self.call_function(&format!("torch.Tensor.{method}"), &args, None);
+            return self.call_found(functions::method(&method)?, args, None);
+        }
+        if let ExprKind::Attribute(base, name) = &callee.kind
+            && let ExprKind::Name(owner) = &base.kind
+        {
+            match (owner.as_str(), scope.module) {
+                ("aten", _) => {
+                    let (entry, in_place) =
+                        operators::find_short(&name.name).ok_or_else(|| unreadable(callee))?;
+                    return self.call_entry(entry, in_place || scope.in_place, args);
+                }
+                ("self", Some(module)) => {
+                    return match self.member(module, &name.name) {
+                        Some(Member::Module(child)) => self.call_module_with(child, args, None),
+                        _ => Err(unreadable(callee)),
+                    };
+                }
+                _ => {}
+            }
         }
         let name = callee.dotted_name().ok_or_else(|| unreadable(callee))?;
-        if let (Some(child), Some(module)) = (name.strip_prefix("self."), scope.module) {
-            return match self.member(module, child) {
-                Some(Member::Module(child)) => self.call_module(child, &args, None),
-                _ => Err(unreadable(callee)),
-            };
-        }
-        if is_operator(&name) {
-            return match scope.in_place {
-                true => self.call_operator(&format!("{name}_"), &args),
-                false => self.call_operator(&name, &args),
-            };
-        }
-        self.call_function(&name, &args, None)
+        self.call_found(functions::find(&name)?, args, None)
     }
 
     fn unary(&mut self, op: UnaryOp, value: Value) -> Result<Value> {
@@ -313,10 +320,6 @@ fn is_namespace(name: &str) -> bool {
         name,
         "F" | "torch" | "aten" | "operator" | "torchvision" | "einops"
     )
-}
-
-fn is_operator(name: &str) -> bool {
-    name.starts_with("aten.") || name == "torchvision.deform_conv2d"
 }
 
 fn root(expr: &Expr) -> SmolStr {

@@ -169,7 +169,7 @@ fn run(case: &str, shapes: &str) -> Result<Vec<String>> {
     let names = &["x", "y", "z"][..inputs.len()];
     let signature = Signature::parse(&format!("case({})", names.join(", ")));
     let arguments = Arguments::of(inputs);
-    let bound = signature.bind(&arguments, &[])?;
+    let bound = signature.bind(arguments.clone(), &[])?;
     tracer.begin_module(root, &arguments, None);
     let expr = parse(&call).expr;
     let output = tracer.eval(&Scope::of_module(root, &bound), &expr)?;

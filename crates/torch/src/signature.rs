@@ -169,35 +169,37 @@ impl Signature {
 
     /// Binds arguments as Python does. Parameters named in `optional` may be left out although
     /// they have no default; they are then absent from the result.
-    pub fn bind(&self, arguments: &Arguments, optional: &[&str]) -> Result<Bound> {
-        let mut values: Vec<Option<(Value, Passed)>> = vec![None; self.parameters.len()];
-        self.bind_positional(&arguments.positional, &mut values)?;
-        for (name, value) in &arguments.keyword {
-            let index = self.keyword(name)?;
-            if values[index].is_some() {
-                return Err(TorchError::new(format!(
-                    "{} is given '{name}' twice: by position and by name",
-                    self.name
-                ))
-                .at(Some(ArgumentRef::Name(name.clone()))));
-            }
-            values[index] = Some((value.clone(), Passed::Keyword));
-        }
-        let mut bound = Vec::with_capacity(values.len());
+    pub fn bind(&self, arguments: Arguments, optional: &[&str]) -> Result<Bound> {
+        self.check_keywords(&arguments)?;
+        self.check_count(&arguments)?;
+        let given_by_position = arguments.positional.len();
+        let mut positional = arguments.positional.into_iter();
+        let mut keyword = arguments.keyword;
+        let mut bound = Vec::with_capacity(self.parameters.len());
         let mut missing = Vec::new();
-        for (parameter, value) in self.parameters.iter().zip(values) {
-            let (value, passed) = match (value, &parameter.default) {
-                (Some(given), _) => given,
-                (None, Some(default)) => (default.clone(), Passed::Default),
-                (None, None) if parameter.kind == Kind::Variadic => {
-                    (Value::Tuple(Vec::new()), Passed::Default)
-                }
-                (None, None) => {
-                    if !optional.contains(&parameter.name.as_str()) {
-                        missing.push(parameter.name.as_str());
-                    }
-                    continue;
-                }
+        for parameter in &self.parameters {
+            let by_position = match parameter.kind {
+                Kind::KeywordOnly => None,
+                Kind::Normal => positional.next(),
+                Kind::Variadic => rest(&mut positional),
+            };
+            let (value, passed) = match (by_position, &parameter.default) {
+                (Some(value), _) => (value, Passed::Position),
+                (None, default) => match keyword.iter().position(|(n, _)| *n == parameter.name) {
+                    Some(index) => (keyword.swap_remove(index).1, Passed::Keyword),
+                    None => match default {
+                        Some(default) => (default.clone(), Passed::Default),
+                        None if parameter.kind == Kind::Variadic => {
+                            (Value::Tuple(Vec::new()), Passed::Default)
+                        }
+                        None => {
+                            if !optional.contains(&parameter.name.as_str()) {
+                                missing.push(parameter.name.as_str());
+                            }
+                            continue;
+                        }
+                    },
+                },
             };
             bound.push(Argument {
                 name: parameter.name.clone(),
@@ -206,50 +208,57 @@ impl Signature {
             });
         }
         if !missing.is_empty() {
-            return Err(self.missing(&missing, arguments, optional));
+            return Err(self.missing(&missing, given_by_position, optional));
         }
         Ok(Bound::new(self.name.clone(), bound))
     }
 
-    fn bind_positional(
-        &self,
-        positional: &[Value],
-        values: &mut [Option<(Value, Passed)>],
-    ) -> Result<()> {
-        for (index, parameter) in self.parameters.iter().enumerate() {
-            match parameter.kind {
-                Kind::KeywordOnly => break,
-                Kind::Variadic => {
-                    let rest = positional.get(index..).unwrap_or_default();
-                    let items = match rest {
-                        [] => return Ok(()),
-                        [Value::Tuple(items) | Value::List(items)] => items.clone(),
-                        items => items.to_vec(),
-                    };
-                    values[index] = Some((Value::Tuple(items), Passed::Position));
-                    return Ok(());
-                }
-                Kind::Normal => match positional.get(index) {
-                    Some(value) => values[index] = Some((value.clone(), Passed::Position)),
-                    None => return Ok(()),
-                },
+    /// Refuses names that no parameter has, and parameters that are given twice.
+    fn check_keywords(&self, arguments: &Arguments) -> Result<()> {
+        for (index, (name, _)) in arguments.keyword.iter().enumerate() {
+            let parameter = self.keyword(name)?;
+            let by_position = parameter < arguments.positional.len()
+                && self.parameters[..=parameter]
+                    .iter()
+                    .all(|parameter| parameter.kind == Kind::Normal);
+            let again = arguments.keyword[..index]
+                .iter()
+                .any(|(other, _)| other == name);
+            if by_position || again {
+                let how = match by_position {
+                    true => "by position and by name",
+                    false => "by the same name",
+                };
+                return Err(TorchError::new(format!(
+                    "{} is given '{name}' twice: {how}",
+                    self.name
+                ))
+                .at(Some(ArgumentRef::Name(name.clone()))));
             }
         }
-        let limit = self
-            .parameters
-            .iter()
-            .filter(|parameter| parameter.kind == Kind::Normal)
-            .count();
-        if positional.len() > limit {
-            return Err(TorchError::new(format!(
-                "{} takes at most {limit} positional argument{}, but {} are given",
-                self.name,
-                if limit == 1 { "" } else { "s" },
-                positional.len()
-            ))
-            .at(Some(ArgumentRef::Position(limit))));
-        }
         Ok(())
+    }
+
+    /// Refuses more positions than there are.
+    fn check_count(&self, arguments: &Arguments) -> Result<()> {
+        let mut limit = 0;
+        for parameter in &self.parameters {
+            match parameter.kind {
+                Kind::Normal => limit += 1,
+                Kind::Variadic => return Ok(()),
+                Kind::KeywordOnly => break,
+            }
+        }
+        let count = arguments.positional.len();
+        if count <= limit {
+            return Ok(());
+        }
+        Err(TorchError::new(format!(
+            "{} takes at most {limit} positional argument{}, but {count} are given",
+            self.name,
+            if limit == 1 { "" } else { "s" },
+        ))
+        .at(Some(ArgumentRef::Position(limit))))
     }
 
     fn keyword(&self, name: &str) -> Result<usize> {
@@ -270,7 +279,7 @@ impl Signature {
         })
     }
 
-    fn missing(&self, names: &[&str], arguments: &Arguments, optional: &[&str]) -> TorchError {
+    fn missing(&self, names: &[&str], given_by_position: usize, optional: &[&str]) -> TorchError {
         let list: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
         let plural = if names.len() == 1 { "" } else { "s" };
         let mut message = format!(
@@ -280,7 +289,7 @@ impl Signature {
         );
         // `Conv2d(64, 3)` usually means that in_channels was to be inferred.
         let first = self.parameters.first().map_or("", |p| p.name.as_str());
-        if optional.contains(&first) && !arguments.positional.is_empty() {
+        if optional.contains(&first) && given_by_position > 0 {
             message.push_str(&format!(
                 "; to have '{first}' inferred, give the others by name, or write Lazy{}(…)",
                 self.name
@@ -288,6 +297,16 @@ impl Signature {
         }
         TorchError::new(message)
     }
+}
+
+/// All positions that are left; one tuple or list among them is taken apart.
+fn rest(positional: &mut std::vec::IntoIter<Value>) -> Option<Value> {
+    let first = positional.next()?;
+    let items = match (first, positional.len()) {
+        (Value::Tuple(items) | Value::List(items), 0) => items,
+        (first, _) => std::iter::once(first).chain(positional).collect(),
+    };
+    Some(Value::Tuple(items))
 }
 
 /// The value of a default.
@@ -328,7 +347,7 @@ mod tests {
         let arguments = Arguments::of([3.into(), 64.into()])
             .named("bias", false)
             .named("kernel_size", 7);
-        let bound = conv().bind(&arguments, &[]).unwrap();
+        let bound = conv().bind(arguments, &[]).unwrap();
         assert_eq!(bound.value("kernel_size"), &Value::from(7));
         assert_eq!(bound.value("stride"), &Value::from(1));
         assert_eq!(bound.value("bias"), &Value::from(false));
@@ -336,7 +355,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_argument() {
-        let error = |arguments: Arguments| conv().bind(&arguments, &["in_channels"]).unwrap_err();
+        let error = |arguments: Arguments| conv().bind(arguments, &["in_channels"]).unwrap_err();
         let unknown = error(Arguments::new().named("strde", 2));
         assert_eq!(
             unknown.message,
@@ -370,15 +389,12 @@ mod tests {
         let many = Arguments::of([Value::None, 2.into(), 3.into()]);
         let expected = Value::Tuple(vec![2.into(), 3.into()]);
         for arguments in [one, many] {
-            assert_eq!(
-                view.bind(&arguments, &[]).unwrap().value("shape"),
-                &expected
-            );
+            assert_eq!(view.bind(arguments, &[]).unwrap().value("shape"), &expected);
         }
         let add = Signature::parse("add(input, other, *, alpha=1)");
         assert_eq!(add.parameters[2].kind, Kind::KeywordOnly);
         assert!(
-            add.bind(&Arguments::of((0..3).map(Value::from)), &[])
+            add.bind(Arguments::of((0..3).map(Value::from)), &[])
                 .is_err()
         );
     }

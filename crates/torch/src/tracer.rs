@@ -1,13 +1,15 @@
 //! Running modules and functions on shapes alone.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use modelcost_core::SmolStr;
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 use modelcost_core::expr::Span;
 use modelcost_core::trace::{
-    Argument, Class, Module, ModuleId, Origin, Passed, Shape, Target, TensorId, Trace, TraceBuilder,
+    Argument, CallId, Class, Module, ModuleId, Origin, Passed, Shape, Target, TensorId, Trace,
+    TraceBuilder,
 };
 use modelcost_core::value::Value;
 
@@ -32,7 +34,7 @@ pub struct Tracer {
 struct Instance {
     class: &'static classes::Entry,
     path: SmolStr,
-    arguments: Bound,
+    arguments: Arc<Bound>,
     materialised: bool,
 }
 
@@ -71,7 +73,7 @@ impl Tracer {
             return Err(TorchError::new(format!("more than {MAX_MODULES} modules")));
         }
         let omittable: Vec<&str> = class.infers().map(|(name, _)| name).collect();
-        let arguments = class.signature().bind(args, &omittable)?;
+        let arguments = class.signature().bind(args.clone(), &omittable)?;
         let ready = class.becomes.is_none() && omittable.iter().all(|name| arguments.has(name));
         let module = self.builder.module(Module {
             class: class.class(),
@@ -81,7 +83,7 @@ impl Tracer {
         self.instances[module.index()] = Some(Instance {
             class,
             path: path.into(),
-            arguments,
+            arguments: Arc::new(arguments),
             materialised: false,
         });
         if ready {
@@ -238,12 +240,20 @@ impl Tracer {
         args: &Arguments,
         span: Option<Span>,
     ) -> Result<Value> {
+        self.call_module_with(module, args.clone(), span)
+    }
+
+    pub(crate) fn call_module_with(
+        &mut self,
+        module: ModuleId,
+        args: Arguments,
+        span: Option<Span>,
+    ) -> Result<Value> {
         let Some(instance) = self.instance(module) else {
             return Err(TorchError::new("this module has no forward of its own"));
         };
         let (class, materialised) = (instance.class, instance.materialised);
-        let mut bound = class.forward_signature().bind(args, &[])?;
-        bound.rename_callee(class.short_name());
+        let bound = class.forward_signature().bind(args, &[])?;
         self.check_depth()?;
         if !materialised {
             self.infer(module, class, &bound)?;
@@ -251,13 +261,12 @@ impl Tracer {
         let class = self
             .instance(module)
             .map_or(class, |instance| instance.class);
-        let recorded = bound.arguments().to_vec();
-        self.builder.begin(Target::Module(module), recorded, span);
+        let call = self.builder.begin(Target::Module(module), Vec::new(), span);
         let result = match class.forward() {
             Forward::Expr(expr) => self.eval(&Scope::of_module(module, &bound), expr),
             Forward::Code(code) => code(self, module, &bound),
         };
-        self.close(result)
+        self.close(call, bound, result)
     }
 
     /// Fills in what a module learns from its first input, then makes its parameters.
@@ -284,7 +293,7 @@ impl Tracer {
             })?;
             let instance = self.instances[module.index()].as_mut();
             if let Some(instance) = instance.filter(|instance| !instance.arguments.has(name)) {
-                instance.arguments.fill(name, Value::Int(size));
+                Arc::make_mut(&mut instance.arguments).fill(name, Value::Int(size));
             }
         }
         self.materialise(module)
@@ -298,17 +307,26 @@ impl Tracer {
         args: &Arguments,
         span: Option<Span>,
     ) -> Result<Value> {
-        let found = functions::find(name)?;
+        self.call_found(functions::find(name)?, args.clone(), span)
+    }
+
+    pub(crate) fn call_found(
+        &mut self,
+        found: &'static functions::Found,
+        args: Arguments,
+        span: Option<Span>,
+    ) -> Result<Value> {
         let bound = found.entry.signature().bind(args, &[])?;
         self.check_depth()?;
-        let mut recorded = bound.arguments().to_vec();
-        if let (true, Some(first)) = (found.is_method(), recorded.first_mut()) {
+        let target = Target::Function(found.name().clone());
+        let call = self.builder.begin(target, Vec::new(), span);
+        let result = self.run_body(found, &bound);
+        let result = self.close(call, bound, result);
+        let arguments = &mut self.builder.trace_mut().calls[call.index()].arguments;
+        if let (true, Some(first)) = (found.is_method(), arguments.first_mut()) {
             first.name = SmolStr::new_static("self");
         }
-        self.builder
-            .begin(Target::Function(found.name.clone()), recorded, span);
-        let result = self.run_body(&found, &bound);
-        self.close(result)
+        result
     }
 
     fn run_body(&mut self, found: &functions::Found, bound: &Bound) -> Result<Value> {
@@ -325,31 +343,42 @@ impl Tracer {
     /// does not see such a call, and neither does the trace; what the function calls is there.
     pub fn call_kept_function(&mut self, name: &str, args: &Arguments) -> Result<Value> {
         let found = functions::find(name)?;
-        let bound = found.entry.signature().bind(args, &[])?;
+        let bound = found.entry.signature().bind(args.clone(), &[])?;
         self.check_depth()?;
-        self.run_body(&found, &bound)
+        self.run_body(found, &bound)
     }
 
     /// Calls an operator: `aten.conv2d`. A name that ends in `_` is the in-place form.
     pub fn call_operator(&mut self, name: &str, args: &Arguments) -> Result<Value> {
-        let (entry, name) = operators::find(name)?;
+        let (entry, in_place) = operators::find(name)?;
+        self.call_entry(entry, in_place, args.clone())
+    }
+
+    pub(crate) fn call_entry(
+        &mut self,
+        entry: &'static operators::Entry,
+        in_place: bool,
+        args: Arguments,
+    ) -> Result<Value> {
         let bound = entry.signature().bind(args, &[])?;
         self.check_depth()?;
-        let recorded = bound.arguments().to_vec();
-        self.builder
-            .begin(Target::Operator(name.clone()), recorded, None);
+        let name = entry.name(in_place);
+        let target = Target::Operator(name.clone());
+        let call = self.builder.begin(target, Vec::new(), None);
         let result = (entry.shape)(&mut Op {
             tracer: self,
             args: &bound,
         });
         if let Ok(output) = &result {
-            dispatch::expand(&mut self.builder, &name, bound.arguments(), output);
+            dispatch::expand(&mut self.builder, name, bound.arguments(), output);
         }
-        self.close(result)
+        self.close(call, bound, result)
     }
 
-    /// Ends the innermost call, however it went.
-    fn close(&mut self, result: Result<Value>) -> Result<Value> {
+    /// Ends the innermost call, however it went. Its arguments move into the trace only now, so
+    /// that they need not be copied.
+    fn close(&mut self, call: CallId, bound: Bound, result: Result<Value>) -> Result<Value> {
+        self.builder.trace_mut().calls[call.index()].arguments = bound.into_arguments();
         match result {
             Ok(output) => {
                 self.builder.end(output.clone());

@@ -212,7 +212,7 @@ fn construct(c: &mut Construct<'_>, n: usize, transposed: bool) -> Result<()> {
             modes.join(", ")
         ),
     )?;
-    let padding = padding(c, n, &kernel, &stride, &dilation)?;
+    let padding = padding(c, n, transposed, [&kernel, &stride, &dilation])?;
     let output_padding = match transposed {
         true => a.per_dimension("output_padding", n)?,
         false => vec![Dim::ZERO; n],
@@ -250,9 +250,8 @@ struct Padding {
 fn padding(
     c: &Construct<'_>,
     n: usize,
-    kernel: &[Dim],
-    stride: &[Dim],
-    dilation: &[Dim],
+    transposed: bool,
+    [kernel, stride, dilation]: [&[Dim]; 3],
 ) -> Result<Padding> {
     let zero = Value::Int(Dim::ZERO);
     let Value::Str(text) = c.arguments.value("padding") else {
@@ -271,9 +270,7 @@ fn padding(
         });
     };
     c.require(
-        matches!(text.as_str(), "same" | "valid")
-            && c.arguments.callee().starts_with("Conv")
-            && !c.arguments.callee().starts_with("ConvTranspose"),
+        matches!(text.as_str(), "same" | "valid") && !transposed,
         "padding",
         format!("'padding' is an integer, a tuple, 'same' or 'valid', not '{text}'"),
     )?;

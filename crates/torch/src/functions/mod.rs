@@ -169,33 +169,63 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub entry: &'static Entry,
-    /// The canonical name: `torch.nn.functional.relu`.
-    pub name: SmolStr,
-    place: Places,
+    prefix: &'static str,
+    /// The name behind the prefix: `relu`, `add_`, `iadd`.
+    written: SmolStr,
+    name: OnceLock<SmolStr>,
+    is_method: bool,
+    in_place: bool,
 }
 
 impl Found {
+    /// The canonical name: `torch.nn.functional.relu`.
+    pub(crate) fn name(&self) -> &SmolStr {
+        self.name
+            .get_or_init(|| format!("{}{}", self.prefix, self.written).into())
+    }
+
     /// Whether the first argument is `self`.
     pub(crate) fn is_method(&self) -> bool {
-        self.place == METHOD || self.place == METHOD_
+        self.is_method
     }
 
     /// Whether it writes into its first argument.
     pub(crate) fn in_place(&self) -> bool {
-        self.place == METHOD_
+        self.in_place
     }
 }
 
-type Index = HashMap<(u16, &'static str), &'static Entry>;
+/// The functions of each of [`PREFIXES`] by the name behind it.
+type Index = [HashMap<SmolStr, Found>; PREFIXES.len()];
 
 fn index() -> &'static Index {
     static INDEX: OnceLock<Index> = OnceLock::new();
     INDEX.get_or_init(|| {
-        let mut index = HashMap::with_capacity(1024);
+        let mut index = Index::default();
         for entry in entries() {
-            for bit in (0..7).map(|bit| 1 << bit) {
-                if entry.places.0 & bit != 0 {
-                    index.insert((bit, entry.signature.name()), entry);
+            for ((place, prefix), functions) in PREFIXES.iter().zip(&mut index) {
+                let name = entry.signature.name();
+                let writes = entry.places.holds(METHOD_);
+                let mut add = |written: SmolStr, in_place: bool| {
+                    let found = Found {
+                        entry,
+                        prefix,
+                        written: written.clone(),
+                        name: OnceLock::new(),
+                        is_method: *place == METHOD,
+                        in_place,
+                    };
+                    functions.insert(written, found);
+                };
+                if entry.places.holds(*place) {
+                    add(SmolStr::new_static(name), false);
+                }
+                // `x.add_` and `torch.relu_` write into their tensor, and so does `x += y`.
+                if writes && (*place == METHOD || entry.places.holds(*place)) {
+                    add(format!("{name}_").into(), true);
+                }
+                if *place == OPERATOR && entry.places.holds(OPERATOR) {
+                    add(format!("i{}", name.trim_end_matches('_')).into(), true);
                 }
             }
         }
@@ -204,43 +234,29 @@ fn index() -> &'static Index {
 }
 
 /// Finds a function by any name that it is written under.
-pub(crate) fn find(name: &str) -> Result<Found> {
+pub(crate) fn find(name: &str) -> Result<&'static Found> {
     let alias = ALIASES
         .iter()
         .find_map(|(short, full)| Some((*full, name.strip_prefix(short)?)));
-    let split = |(place, prefix): &(Places, &'static str)| match alias {
-        Some((full, rest)) => (full == *prefix).then_some((*place, *prefix, rest)),
-        None => Some((*place, *prefix, name.strip_prefix(prefix)?)),
+    let split = |(prefix, functions): (&str, &'static HashMap<SmolStr, Found>)| match alias {
+        Some((full, rest)) => (full == prefix).then_some((functions, rest)),
+        None => Some((functions, name.strip_prefix(prefix)?)),
     };
-    let Some((place, prefix, short)) = PREFIXES.iter().find_map(split) else {
-        return Err(unknown(name, name));
-    };
-    let found = |place: Places, short: &str, written: &str| {
-        index().get(&(place.0, short)).map(|entry| Found {
-            entry,
-            name: format!("{prefix}{written}").into(),
-            place,
-        })
-    };
-    found(place, short, short)
-        .or_else(|| {
-            // `x.add_` and `torch.relu_` are rows of `add` and `relu`; `operator.iadd` of `add`.
-            let base = short.strip_suffix('_')?;
-            (place == METHOD || place == TORCH || place == F)
-                .then(|| found(METHOD_, base, short))
-                .flatten()
-        })
-        .or_else(|| {
-            let base = short.strip_prefix('i')?;
-            (place == OPERATOR)
-                .then(|| found(OPERATOR, base, short))
-                .flatten()
-                .map(|found| Found {
-                    place: METHOD_,
-                    ..found
-                })
-        })
-        .ok_or_else(|| unknown(name, short))
+    let prefixes = PREFIXES.iter().map(|(_, prefix)| *prefix);
+    match prefixes.zip(index()).find_map(split) {
+        Some((functions, short)) => functions.get(short).ok_or_else(|| unknown(name, short)),
+        None => Err(unknown(name, name)),
+    }
+}
+
+/// Finds a method of tensors.
+pub(crate) fn method(name: &str) -> Result<&'static Found> {
+    let methods = PREFIXES.iter().zip(index());
+    let methods = methods.filter(|((place, _), _)| *place == METHOD);
+    methods
+        .filter_map(|(_, functions)| functions.get(name))
+        .next()
+        .ok_or_else(|| unknown(&format!("Tensor.{name}"), name))
 }
 
 fn unknown(name: &str, short: &str) -> TorchError {

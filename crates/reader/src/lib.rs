@@ -79,20 +79,34 @@ pub fn open(path: &Path, options: &Options) -> Result<Model, OpenError> {
             let read = modelcost_export::read_path(path);
             let mut trace = read.map_err(|error| fail(without_file(&error, path)))?;
             bind::bind(&mut trace, options).map_err(fail)?;
-            Ok(Model { path: path.into(), trace, text: None })
+            Ok(Model {
+                path: path.into(),
+                trace,
+                text: None,
+            })
         }
-        Kind::Onnx | Kind::OnnxText => Err(fail(Diagnostic::without_place("ONNX"))),
+        Kind::Onnx | Kind::OnnxText => open_onnx(path, options),
     }
 }
 
 fn open_spec(path: &Path, options: &Options) -> Result<Model, OpenError> {
     let bytes = std::fs::read(path).map_err(|error| {
-        OpenError::new(path, Diagnostic::without_place(format!("the file cannot be read: {error}")))
+        OpenError::new(
+            path,
+            Diagnostic::without_place(format!("the file cannot be read: {error}")),
+        )
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1;
         let message = format!("line {line} is not UTF-8, so this is no TOML file");
-        OpenError::new(path, Diagnostic::without_place(message).with_help("save the file as UTF-8"))
+        OpenError::new(
+            path,
+            Diagnostic::without_place(message).with_help("save the file as UTF-8"),
+        )
     })?;
     let (document, _) = modelcost_spec::Document::parse(&text);
     let options = modelcost_spec::Options {
@@ -101,9 +115,70 @@ fn open_spec(path: &Path, options: &Options) -> Result<Model, OpenError> {
         batch: options.batch.clone(),
     };
     match document.trace(&options) {
-        Ok(trace) => Ok(Model { path: path.into(), trace, text: Some(text) }),
-        Err(diagnostics) => Err(OpenError { path: path.into(), text: Some(text), diagnostics }),
+        Ok(trace) => Ok(Model {
+            path: path.into(),
+            trace,
+            text: Some(text),
+        }),
+        Err(diagnostics) => Err(OpenError {
+            path: path.into(),
+            text: Some(text),
+            diagnostics,
+        }),
     }
+}
+
+fn open_onnx(path: &Path, options: &Options) -> Result<Model, OpenError> {
+    let fail = |error: modelcost_onnx::OnnxError| OpenError::new(path, without_file(&error, path));
+    let mut bindings = modelcost_onnx::infer::Options {
+        dims: options
+            .dims
+            .iter()
+            .map(|(name, size)| (name.clone(), size.clone()))
+            .collect(),
+        ..Default::default()
+    };
+    if !options.inputs.is_empty() || options.batch.is_some() {
+        let inputs = modelcost_onnx::shapes(path, &Default::default())
+            .map_err(fail)?
+            .inputs;
+        let mut names = inputs
+            .iter()
+            .map(|input| SmolStr::from(input.name.as_str()));
+        for (name, shape) in &options.inputs {
+            let Some(name) = name.clone().or_else(|| names.next()) else {
+                let diagnostic =
+                    Diagnostic::without_place("more shapes are given than the model has inputs");
+                return Err(OpenError::new(path, diagnostic));
+            };
+            // The last shape given for an input is meant.
+            bindings.inputs.retain(|(other, _)| *other != name);
+            bindings.inputs.push((name, shape.clone()));
+        }
+        if let Some(batch) = &options.batch {
+            for input in &inputs {
+                let given = bindings
+                    .inputs
+                    .iter()
+                    .any(|(name, _)| name == input.name.as_str());
+                if let Some(shape) = input
+                    .shape
+                    .as_ref()
+                    .filter(|shape| !shape.is_empty() && !given)
+                {
+                    let mut shape = shape.clone();
+                    shape[0] = batch.clone();
+                    bindings.inputs.push((input.name.as_str().into(), shape));
+                }
+            }
+        }
+    }
+    let trace = modelcost_onnx::read_path(path, &bindings).map_err(fail)?;
+    Ok(Model {
+        path: path.into(),
+        trace,
+        text: None,
+    })
 }
 
 /// A reader's message without the path, which is shown beside it.

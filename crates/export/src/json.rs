@@ -145,6 +145,8 @@ pub struct TensorMeta<'a> {
     pub sizes: Vec<SymInt<'a>>,
     #[serde(default)]
     pub requires_grad: bool,
+    #[serde(borrow, default)]
+    pub strides: Vec<SymInt<'a>>,
 }
 
 /// A size: an integer or an expression in sympy's notation.

@@ -1,10 +1,10 @@
 //! The tree of calls: modules hold functions, functions hold operators.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{
-    Argument, Class, ModuleId, Origin, Passed, Target, TensorId, TraceBuilder,
+    Argument, Class, ModuleId, Origin, Passed, Target, TensorId, Trace, TraceBuilder,
 };
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
@@ -14,6 +14,7 @@ use crate::classes;
 use crate::flat::Flat;
 use crate::frames::{self, Frame, Item};
 use crate::function::{self, Source};
+use crate::known;
 use crate::modules::Tree;
 use crate::operators::{self, Call};
 use crate::stack::{Entry, Stacks};
@@ -46,6 +47,7 @@ pub fn emit(
             }
         }
     }
+    builder.trace_mut().output = root.output.clone();
     let owners = owners(builder, tree);
     let mut emitter = Emitter {
         builder,
@@ -109,7 +111,7 @@ fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> HashMap<TensorId, Vec<Smol
     let trace = builder.trace();
     for (path, id) in &tree.by_path {
         let module = trace.module(*id);
-        let parameters = module.parameters.iter().filter_map(|(_, id)| Some((*id)?));
+        let parameters = module.parameters.iter().filter_map(|(_, id)| *id);
         let tensors = parameters.map(|id| trace.parameter(id).tensor);
         let buffers = module
             .buffers
@@ -120,6 +122,56 @@ fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> HashMap<TensorId, Vec<Smol
         }
     }
     out
+}
+
+/// The children of a call that may have been called without leaving a node.
+enum Passing {
+    /// None are known.
+    Nothing,
+    /// A `Sequential` calls all of its children in order: these are still to come.
+    Sequential(VecDeque<ModuleId>),
+    /// This child is called before every addition.
+    BeforeAddition(ModuleId),
+}
+
+impl Passing {
+    fn new(builder: &TraceBuilder, module: ModuleId, class: &Class) -> Passing {
+        let trace = builder.trace();
+        let children = &trace.module(module).children;
+        if class.name == "torch.nn.Sequential" {
+            return Passing::Sequential(children.iter().map(|(_, child)| *child).collect());
+        }
+        let named = known::before_addition(class);
+        let child = named.and_then(|name| children.iter().find(|(child, _)| child == name));
+        child.map_or(Passing::Nothing, |(_, child)| {
+            Passing::BeforeAddition(*child)
+        })
+    }
+
+    /// The modules that were called before what comes next.
+    fn before(&mut self, called: Option<ModuleId>, end: bool, adds: bool) -> Vec<ModuleId> {
+        match self {
+            Passing::Nothing => Vec::new(),
+            Passing::BeforeAddition(child) => {
+                let due = called.is_none() && !end && adds;
+                if due { vec![*child] } else { Vec::new() }
+            }
+            Passing::Sequential(rest) => {
+                let until = match called {
+                    Some(called) => rest.iter().position(|child| *child == called),
+                    None if end => Some(rest.len()),
+                    None => None,
+                };
+                // A child that is not among those to come: not the plain forward of a Sequential.
+                let Some(until) = until else {
+                    return Vec::new();
+                };
+                let passed = rest.drain(..until).collect();
+                rest.pop_front();
+                passed
+            }
+        }
+    }
 }
 
 /// Writes calls, module by module.
@@ -155,8 +207,10 @@ impl<'a> Emitter<'_, 'a> {
             ),
         };
         self.builder.begin(Target::Module(module), arguments, None);
+        let mut passing = Passing::new(self.builder, module, &class);
         let mut at = 0;
         while at < frame.items.len() {
+            self.pass_through(&mut passing, frame, at);
             match frame.items[at] {
                 Item::Frame(child) => {
                     self.frame(child);
@@ -178,12 +232,56 @@ impl<'a> Emitter<'_, 'a> {
                             Item::Frame(_) => None,
                         })
                         .collect();
-                    self.group(index, &group);
+                    self.group(index, &class, &group);
                     at += count + 1;
                 }
             }
         }
+        self.pass_through(&mut passing, frame, at);
         self.builder.end(output);
+    }
+
+    /// Calls of children that left no node because they returned their input: what a `Sequential`
+    /// holds between the children that did something, and what is known of torchvision's blocks.
+    fn pass_through(&mut self, passing: &mut Passing, frame: &Frame<'a>, at: usize) {
+        let next = frame.items.get(at);
+        let called = next.and_then(|item| match item {
+            Item::Frame(child) => self
+                .tree
+                .by_path
+                .get(&self.frames[*child].entry.path)
+                .copied(),
+            Item::Node(_) => None,
+        });
+        let input = match next {
+            Some(Item::Frame(child)) => self.frames[*child].inputs.first().copied(),
+            Some(Item::Node(node)) => self.residual(*node),
+            None => frame.outputs.last().copied(),
+        };
+        for module in passing.before(called, next.is_none(), input.is_some()) {
+            let value = input.map_or(Value::None, Value::Tensor);
+            let argument = Argument {
+                name: SmolStr::new_static("input"),
+                value: value.clone(),
+                passed: Passed::Position,
+            };
+            self.builder
+                .begin(Target::Module(module), vec![argument], None);
+            self.builder.end(value);
+        }
+    }
+
+    /// What an addition adds to the residual: the operand that was made last.
+    fn residual(&self, node: usize) -> Option<TensorId> {
+        let node = &self.nodes[node];
+        if node.op != "aten.add" && node.op != "aten.add_" {
+            return None;
+        }
+        let operands = node
+            .arguments
+            .iter()
+            .filter_map(|argument| argument.value.tensor());
+        operands.max()
     }
 
     /// Whether a tensor is a parameter or buffer of a module or of one inside it.
@@ -266,7 +364,15 @@ impl<'a> Emitter<'_, 'a> {
             value: Value::Tensor(tensor),
             passed: Passed::Position,
         };
-        inputs.enumerate().map(named).collect()
+        let mut out: Vec<Argument> = inputs.enumerate().map(named).collect();
+        if known::takes_grid(class) {
+            out.push(Argument {
+                name: SmolStr::new_static("thw"),
+                value: known::grid(),
+                passed: Passed::Position,
+            });
+        }
+        out
     }
 
     /// Whether the layer uses a tensor as its weight and not as what it is applied to.
@@ -284,8 +390,12 @@ impl<'a> Emitter<'_, 'a> {
         })
     }
 
-    fn module_output(&self, class: &Class, frame: &Frame<'a>) -> Value {
+    fn module_output(&mut self, class: &Class, frame: &Frame<'a>) -> Value {
         if let Some(output) = operators::special_output(self, class, frame) {
+            return output;
+        }
+        let root = &self.builder.trace().module(Trace::ROOT).class;
+        if let Some(output) = known::output(class, root, &frame.outputs) {
             return output;
         }
         match frame.outputs.as_slice() {
@@ -300,7 +410,7 @@ impl<'a> Emitter<'_, 'a> {
     }
 
     /// The nodes of one function call.
-    fn group(&mut self, frame: usize, group: &[usize]) {
+    fn group(&mut self, frame: usize, class: &Class, group: &[usize]) {
         let Some(first) = group.first().map(|index| &self.nodes[*index]) else {
             return;
         };
@@ -311,10 +421,15 @@ impl<'a> Emitter<'_, 'a> {
         let source = Source {
             line: &line,
             frame: &first.frame,
+            class: &class.name,
             occurrence: *count,
         };
         *count += 1;
         let named = function::name(&first.torch_fn, first.source_fn, &first.op, &source);
+        let named = named.filter(|named| {
+            let kept = known::keeps_activation(class, &named.name);
+            !kept && !self.kept_by_user(frame, &named.name, &line)
+        });
         let calls: Vec<Call> = group
             .iter()
             .map(|index| operators::call(&self.nodes[*index]))
@@ -352,6 +467,33 @@ impl<'a> Emitter<'_, 'a> {
         if outer.is_some() {
             self.builder.end(output);
         }
+    }
+
+    /// Whether a function is called as `self.act(x)`: a reference taken when the module was made,
+    /// which a tool that replaces the function does not replace.
+    fn kept_by_user(&self, frame: usize, function: &str, line: &str) -> bool {
+        let Some(short) = function.strip_prefix("torch.nn.functional.") else {
+            return false;
+        };
+        if line.contains(&format!("{short}(")) {
+            return false;
+        }
+        let path = &self.frames[frame].entry.path;
+        let called = line.match_indices("self.").filter_map(|(at, _)| {
+            let name = &line[at + "self.".len()..];
+            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+            name[end..].starts_with('(').then(|| &name[..end])
+        });
+        called.into_iter().any(|name| {
+            let child = match path.as_str() {
+                "" => SmolStr::new(name),
+                path => format!("{path}.{name}").into(),
+            };
+            let acts = ["act", "nonlin", "relu", "gelu"]
+                .iter()
+                .any(|part| name.contains(part));
+            acts && !self.tree.by_path.contains_key(&child)
+        })
     }
 
     fn operator(&mut self, call: &Call) {

@@ -14,6 +14,8 @@ pub struct Source<'a> {
     pub line: &'a str,
     /// File and function: `File "…", line 3, in forward`.
     pub frame: &'a str,
+    /// The class of the module whose call this is inside of.
+    pub class: &'a str,
     /// How many nodes of the same function this line has made before.
     pub occurrence: usize,
 }
@@ -169,7 +171,13 @@ const DUNDER: &[(&str, &str)] = &[
 
 /// Functions of torchvision whose bodies a program does not show, and that call the method where
 /// most code would write the operator (torchvision 0.20 to 0.29).
-const CALLS_METHODS: &[(&str, &str)] = &[("shifted_window_attention", "matmul")];
+const CALLS_METHODS: &[(&str, &str)] = &[
+    ("shifted_window_attention", "matmul"),
+    ("shifted_window_attention_3d", "matmul"),
+];
+
+/// The same function, called by this class, compares by cosine first, and writes `@` for that.
+const COSINE: &str = "torchvision.models.swin_transformer.ShiftedWindowAttentionV2";
 
 /// The function that made a node. `None` if the operator was called with no Python function that
 /// a tool could patch.
@@ -299,7 +307,8 @@ fn method(name: &str, source: &Source<'_>) -> Option<Named> {
         .iter()
         .any(|(function, called)| *called == name && calls(function))
     {
-        return method();
+        let cosine = source.class == COSINE && source.occurrence.is_multiple_of(2);
+        return if cosine { sure(*operator) } else { method() };
     }
     // The first line of a longer statement shows the left operand alone. A line with a call hides
     // what is in the function; only of PyTorch's own code is it known that it has operators there.
@@ -484,6 +493,7 @@ mod tests {
         let source = Source {
             line,
             frame: "File \"net.py\", line 3, in forward",
+            class: "",
             occurrence,
         };
         let named = name(torch_fn, None, "aten.x", &source).unwrap();

@@ -1,18 +1,32 @@
 //! What the program does not say of modules and what they do tells.
 
-use modelcost_core::trace::{CallId, ModuleId, Target, Trace, TraceBuilder};
+use std::collections::HashMap;
+
+use modelcost_core::trace::{CallId, Class, Module, ModuleId, Target, Trace, TraceBuilder};
 use smol_str::SmolStr;
 
-use crate::classes;
+use crate::{classes, known};
 
 /// Gives a class to modules that were never called, and bases to users' classes.
 pub fn classes(builder: &mut TraceBuilder) {
     let trace = builder.trace_mut();
+    let mut parents: HashMap<ModuleId, (ModuleId, SmolStr)> = HashMap::new();
+    for (index, module) in trace.modules.iter().enumerate() {
+        for (name, child) in &module.children {
+            parents
+                .entry(*child)
+                .or_insert_with(|| (ModuleId::new(index), name.clone()));
+        }
+    }
     for index in 0..trace.modules.len() {
         if trace.modules[index].class.name.is_empty() {
             let id = ModuleId::new(index);
-            trace.modules[index].class = classes::class(uncalled(trace, id));
+            let parent = parents.get(&id);
+            let child = parent.and_then(|(parent, name)| child(&trace.module(*parent).class, name));
+            let class = child.unwrap_or_else(|| uncalled(trace, id));
+            trace.modules[index].class = classes::class(class);
         }
+        register(&mut trace.modules[index]);
     }
     let called = trace.calls_by_module();
     for (index, calls) in called.iter().enumerate() {
@@ -31,6 +45,36 @@ pub fn classes(builder: &mut TraceBuilder) {
     }
 }
 
+/// Notes the parameters that the layer registers but does not have.
+fn register(module: &mut Module) {
+    let names = known::registered(&module.class);
+    if names
+        .iter()
+        .all(|name| module.parameters.iter().any(|(own, _)| own == name))
+    {
+        return;
+    }
+    let mut out = Vec::with_capacity(names.len());
+    for name in names {
+        let own = module.parameters.iter().find(|(own, _)| own == name);
+        out.push((SmolStr::new_static(name), own.and_then(|(_, id)| *id)));
+    }
+    let others = module
+        .parameters
+        .iter()
+        .filter(|(own, _)| !names.contains(&own.as_str()));
+    out.extend(others.cloned());
+    module.parameters = out;
+}
+
+/// The class of a child that was never called, where its parent's class tells.
+fn child(parent: &Class, name: &str) -> Option<&'static str> {
+    if parent.is("torch.nn.MultiheadAttention") && name == "out_proj" {
+        return Some("torch.nn.modules.linear.NonDynamicallyQuantizableLinear");
+    }
+    known::unseen_child(parent, name)
+}
+
 /// The class of a module that the program never calls, by what it holds.
 fn uncalled(trace: &Trace, id: ModuleId) -> &'static str {
     let module = trace.module(id);
@@ -47,18 +91,6 @@ fn uncalled(trace: &Trace, id: ModuleId) -> &'static str {
         } else {
             "torch.nn.ModuleDict"
         };
-    }
-    let parents = trace.modules.iter().filter(|parent| {
-        parent
-            .children
-            .iter()
-            .any(|(name, child)| *child == id && name == "out_proj")
-    });
-    if parents
-        .into_iter()
-        .any(|parent| parent.class.is("torch.nn.MultiheadAttention"))
-    {
-        return "torch.nn.modules.linear.NonDynamicallyQuantizableLinear";
     }
     let named = |wanted: &str| {
         let found = module.parameters.iter().find(|(name, _)| name == wanted)?;

@@ -12,6 +12,7 @@ mod flat;
 mod frames;
 mod function;
 mod infer;
+mod known;
 mod modules;
 mod operators;
 mod schemas;

@@ -1,6 +1,6 @@
 //! What is special about single operators and the classes and functions around them.
 
-use modelcost_core::trace::{Argument, Class, Origin, Passed, TensorId};
+use modelcost_core::trace::{Argument, Class, Origin, Passed, Shape, TensorId};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
@@ -272,25 +272,12 @@ fn recurrent_node<'e>(emitter: &'e Emitter<'_, '_>, frame: &Frame<'_>) -> Option
 
 /// The outputs of classes that return more than one tensor.
 pub fn special_output(
-    emitter: &Emitter<'_, '_>,
+    emitter: &mut Emitter<'_, '_>,
     class: &Class,
     frame: &Frame<'_>,
 ) -> Option<Value> {
     if class.is("torch.nn.MultiheadAttention") {
-        let inside = |id: &TensorId| Value::Tensor(*id);
-        return match frame.outputs.as_slice() {
-            [] => None,
-            [output] => Some(Value::Tuple(vec![inside(output), Value::None])),
-            [first, second, ..] => {
-                // With batch_first the output is transposed after the weights are made.
-                let rank = |id: &TensorId| emitter.builder.trace().tensor(*id).shape.clone();
-                let same = |id: &TensorId| rank(id) == frame.inputs.first().and_then(rank);
-                Some(match same(second) && !same(first) {
-                    true => Value::Tuple(vec![inside(second), inside(first)]),
-                    false => Value::Tuple(vec![inside(first), inside(second)]),
-                })
-            }
-        };
+        return attention_result(emitter, frame);
     }
     let is_lstm = class.is("torch.nn.LSTM");
     if is_lstm || RECURRENT.iter().any(|name| class.is(name)) {
@@ -312,6 +299,106 @@ pub fn special_output(
         ));
     }
     None
+}
+
+/// `(output, weights)`. The weights are wanted where the layer multiplies by hand; a program that
+/// does not use them may not make them.
+fn attention_result(emitter: &mut Emitter<'_, '_>, frame: &Frame<'_>) -> Option<Value> {
+    let nodes = frame.items.iter().filter_map(|item| match item {
+        Item::Node(node) => Some(&emitter.nodes[*node]),
+        Item::Frame(_) => None,
+    });
+    let nodes: Vec<&Flat<'_>> = nodes.collect();
+    let softmax = nodes
+        .iter()
+        .rposition(|node| node.op.as_str().ends_with("softmax"));
+    let made = |id: &TensorId| {
+        nodes
+            .iter()
+            .position(|node| node.output.tensors().contains(id))
+    };
+    let project = nodes.iter().rposition(|node| node.op == "aten.linear");
+    // What comes of the last projection; the weights come of the softmax.
+    let output = match frame.outputs.as_slice() {
+        [] => nodes.last().and_then(|node| node.output.tensor()),
+        [single] => Some(*single),
+        several => several
+            .iter()
+            .copied()
+            .find(|id| derives(&nodes, made(id), project)),
+    };
+    let output = output?;
+    let given = frame.outputs.iter().copied().find(|id| *id != output);
+    let averaged = nodes.iter().rev().find(|node| node.op == "aten.mean");
+    let weights = given.or_else(|| averaged.and_then(|node| node.output.tensor()));
+    let weights = match (weights, softmax) {
+        (Some(weights), _) => Value::Tensor(weights),
+        (None, None) => Value::None,
+        (None, Some(at)) => {
+            // Averaged over the heads: batch × queries × keys.
+            let trace = emitter.builder.trace();
+            let scores = nodes[at].output.tensor().map(|id| trace.tensor(id));
+            let dtype = scores.and_then(|tensor| tensor.dtype);
+            let scores = scores.and_then(|tensor| tensor.shape.clone());
+            let shape = attention_weights(emitter, frame, scores);
+            Value::Tensor(emitter.builder.tensor(shape, dtype, Origin::Constant))
+        }
+    };
+    Some(Value::Tuple(vec![Value::Tensor(output), weights]))
+}
+
+/// Whether node `from` comes of node `of` by views alone.
+fn derives(nodes: &[&Flat<'_>], from: Option<usize>, of: Option<usize>) -> bool {
+    let (Some(mut at), Some(of)) = (from, of) else {
+        return false;
+    };
+    loop {
+        if at == of {
+            return true;
+        }
+        let input = nodes[at]
+            .arguments
+            .iter()
+            .find_map(|argument| argument.value.tensor());
+        let before = input.and_then(|id| {
+            nodes[..at]
+                .iter()
+                .position(|node| node.output.tensor() == Some(id))
+        });
+        match before {
+            Some(before) => at = before,
+            None => return false,
+        }
+    }
+}
+
+fn attention_weights(
+    emitter: &Emitter<'_, '_>,
+    frame: &Frame<'_>,
+    scores: Option<Shape>,
+) -> Option<Shape> {
+    let scores = scores?;
+    let [.., queries, keys] = scores.as_slice() else {
+        return None;
+    };
+    let arguments = attention_module(emitter, frame)?;
+    let query = emitter
+        .builder
+        .trace()
+        .tensor(arguments.first()?.value.tensor()?);
+    let query = query.shape.as_ref()?;
+    // Only a layer with the batch first transposes before it projects.
+    let mut nodes = frame.items.iter().filter_map(|item| match item {
+        Item::Node(node) => Some(emitter.nodes[*node].op.as_str()),
+        Item::Frame(_) => None,
+    });
+    let batch_first = nodes.next() == Some("aten.transpose");
+    let mut shape = match query.len() {
+        3 => vec![query[if batch_first { 0 } else { 1 }].clone()],
+        _ => Vec::new(),
+    };
+    shape.extend([queries.clone(), keys.clone()]);
+    Some(shape)
 }
 
 /// Query, key and value of an attention layer: what its first projections are applied to.

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
-use modelcost_core::trace::{Argument, Origin, Passed, TensorId, TraceBuilder};
+use modelcost_core::trace::{Argument, Origin, Passed, Shape, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Flat, Scope, StackId, Stacks};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
-use crate::json::{Arg, Graph, GraphArg, Node, SymArg};
+use crate::json::{Arg, Graph, GraphArg, Node, SymArg, TensorMeta};
 use crate::symbols::{Symbols, dtype};
 
 /// The last line of a stack trace as it stands in the JSON.
@@ -204,8 +204,11 @@ impl<'a> Flattener<'_, 'a> {
     pub fn new_tensor(&mut self, graph: &Graph<'a>, name: &str, origin: Origin) -> TensorId {
         let meta = graph.tensor_values.get(name);
         let shape = meta.map(|meta| meta.sizes.iter().map(|s| self.symbols.dim(s)).collect());
-        self.builder
-            .tensor(shape, meta.and_then(|meta| dtype(meta.dtype)), origin)
+        let dtype = meta.and_then(|meta| dtype(meta.dtype));
+        let id = self.builder.tensor(shape, dtype, origin);
+        let strides = meta.and_then(|meta| strides(meta, &mut self.symbols));
+        self.builder.trace_mut().tensors[id.index()].strides = strides;
+        id
     }
 
     /// A node that computes sizes: no call, but values that others use.
@@ -372,6 +375,12 @@ fn operator(target: &str) -> SmolStr {
         Some((end, _)) => SmolStr::new(&rest[..end]),
         None => SmolStr::new(rest),
     }
+}
+
+/// The strides of a tensor, where the program has them.
+pub fn strides(meta: &TensorMeta<'_>, symbols: &mut Symbols) -> Option<Shape> {
+    let known = meta.strides.len() == meta.sizes.len();
+    known.then(|| meta.strides.iter().map(|s| symbols.dim(s)).collect())
 }
 
 /// Whether a node computes sizes and not tensors.

@@ -9,6 +9,7 @@ use modelcost_fx::{Called, Kind, State, Tree, every_path};
 use smol_str::SmolStr;
 
 use crate::json::{Graph, InputSpec, Payloads, Program, TensorMeta};
+use crate::program::flatten::strides;
 use crate::symbols::{Symbols, dtype};
 
 /// Storages by the full name of the parameter or buffer.
@@ -136,6 +137,8 @@ fn constants<'a>(
                 meta.and_then(|meta| dtype(meta.dtype)),
                 Origin::Constant,
             );
+            let strides = meta.and_then(|meta| strides(meta, symbols));
+            builder.trace_mut().tensors[tensor.index()].strides = strides;
             tree.values.insert(name, Value::Tensor(tensor));
         }
     }

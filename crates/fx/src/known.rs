@@ -1,0 +1,134 @@
+//! Classes of PyTorch and torchvision that do what a program does not show (torch 2.15.0,
+//! torchvision 0.29.2).
+
+use modelcost_core::trace::{Class, TensorId};
+use modelcost_core::value::Value;
+use smol_str::SmolStr;
+
+/// The parameters that layers register even where they are absent (`bias=False`), in their order.
+const REGISTERED: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "torch.nn.Linear",
+            "torch.nn.Bilinear",
+            "torch.nn.modules.conv._ConvNd",
+        ],
+        &["weight", "bias"],
+    ),
+    (
+        &[
+            "torch.nn.modules.batchnorm._NormBase",
+            "torch.nn.GroupNorm",
+            "torch.nn.LayerNorm",
+        ],
+        &["weight", "bias"],
+    ),
+    (
+        &["torch.nn.RMSNorm", "torch.nn.Embedding", "torch.nn.PReLU"],
+        &["weight"],
+    ),
+    (
+        &["torch.nn.RNNCellBase"],
+        &["weight_ih", "weight_hh", "bias_ih", "bias_hh"],
+    ),
+    (
+        &["torch.nn.MultiheadAttention"],
+        &[
+            "in_proj_weight",
+            "q_proj_weight",
+            "k_proj_weight",
+            "v_proj_weight",
+            "in_proj_bias",
+            "bias_k",
+            "bias_v",
+        ],
+    ),
+];
+
+/// The parameters that a layer of this class registers.
+pub fn registered(class: &Class) -> &'static [&'static str] {
+    let found = REGISTERED
+        .iter()
+        .find(|(classes, _)| classes.iter().any(|name| class.is(name)));
+    found.map_or(&[], |(_, names)| names)
+}
+
+/// Layers that take their activation as a function when they are made and call that: a tool that
+/// replaces `F.relu` later is not called.
+pub fn keeps_activation(class: &Class, function: &str) -> bool {
+    let layer = class.is("torch.nn.TransformerEncoderLayer")
+        || class.is("torch.nn.TransformerDecoderLayer");
+    layer
+        && matches!(
+            function,
+            "torch.nn.functional.relu" | "torch.nn.functional.gelu"
+        )
+}
+
+/// Children that return their input as it is when the model evaluates, so that no node tells of
+/// their call. They are called on what is about to be added to the residual.
+const BEFORE_ADDITION: &[(&str, &str)] = &[
+    ("torchvision.models.convnext.CNBlock", "stochastic_depth"),
+    ("torchvision.models.efficientnet.MBConv", "stochastic_depth"),
+    (
+        "torchvision.models.efficientnet.FusedMBConv",
+        "stochastic_depth",
+    ),
+    (
+        "torchvision.models.swin_transformer.SwinTransformerBlock",
+        "stochastic_depth",
+    ),
+    ("torchvision.models.maxvit.MBConv", "stochastic_depth"),
+    (
+        "torchvision.models.maxvit.PartitionAttentionLayer",
+        "stochastic_dropout",
+    ),
+    (
+        "torchvision.models.video.mvit.MultiscaleBlock",
+        "stochastic_depth",
+    ),
+];
+
+/// The child that this class calls before it adds a residual.
+pub fn before_addition(class: &Class) -> Option<&'static str> {
+    let found = BEFORE_ADDITION.iter().find(|(name, _)| class.is(name));
+    found.map(|(_, child)| *child)
+}
+
+/// The class of a child that was never seen at work.
+pub fn unseen_child(parent: &Class, child: &str) -> Option<&'static str> {
+    (before_addition(parent) == Some(child))
+        .then_some("torchvision.ops.stochastic_depth.StochasticDepth")
+}
+
+/// Video transformers hand the size of their grid along: `block(x, thw)`.
+pub fn takes_grid(class: &Class) -> bool {
+    ["MultiscaleBlock", "MultiscaleAttention", "Pool"]
+        .iter()
+        .any(|name| class.name.strip_prefix("torchvision.models.video.mvit.") == Some(name))
+}
+
+/// A size of a grid: three integers that no rule looks at.
+pub fn grid() -> Value {
+    Value::Tuple(vec![Value::Opaque(SmolStr::new_static("int")); 3])
+}
+
+/// What classes return that do not return just their tensors.
+pub fn output(class: &Class, root: &Class, made: &[TensorId]) -> Option<Value> {
+    let value = |id: &TensorId| Value::Tensor(*id);
+    if takes_grid(class) {
+        return Some(Value::Tuple(vec![value(made.first()?), grid()]));
+    }
+    if class.name == "torchvision.models._utils.IntermediateLayerGetter" {
+        let names: &[&str] = match made.len() {
+            2 if root.name.ends_with(".LRASPP") => &["low", "high"],
+            2 => &["aux", "out"],
+            1 => &["out"],
+            _ => return None,
+        };
+        let named = names.iter().zip(made);
+        let items = named.map(|(name, id)| (SmolStr::new_static(name), value(id)));
+        return Some(Value::Dict(items.collect()));
+    }
+    None
+}

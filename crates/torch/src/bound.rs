@@ -87,8 +87,13 @@ impl Bound {
             value if self.has(name) => show::plain(value).chars().take(60).collect::<String>(),
             _ => "missing".into(),
         };
+        let what = match name {
+            // The first argument of an operator, which people do not write by name.
+            "self" => "the input".into(),
+            name => format!("'{name}'"),
+        };
         let message = format!(
-            "{}: '{name}' must be {expected}, but it is {found}",
+            "{}: {what} must be {expected}, but it is {found}",
             self.callee
         );
         self.error(name, message)

@@ -51,9 +51,9 @@ const PREFIXES: [(Places, &str); 6] = [
     (F, "torch.nn.functional."),
     (METHOD, "torch.Tensor."),
     (VF, "torch._VF."),
+    (TORCH, "torch."),
     (OPERATOR, "operator."),
     (VISION, "torchvision.ops."),
-    (TORCH, "torch."),
 ];
 
 /// Shorter ways to write the prefixes.
@@ -259,15 +259,28 @@ pub(crate) fn method(name: &str) -> Result<&'static Found> {
         .ok_or_else(|| unknown(&format!("Tensor.{name}"), name))
 }
 
+/// The nearest name where it was looked for, else the nearest anywhere.
 fn unknown(name: &str, short: &str) -> TorchError {
-    let near = closest(short, entries().map(|entry| entry.signature.name()));
-    let near = near.and_then(|near| {
-        let entry = entries().find(|entry| entry.signature.name() == near)?;
-        let (_, prefix) = PREFIXES
-            .iter()
-            .find(|(place, _)| entry.places.holds(*place))?;
-        let written = prefix.replace("torch.nn.functional.", "F.");
-        Some(format!("{written}{near}"))
+    let places = || PREFIXES.iter().zip(index());
+    let nearest = |functions: &'static HashMap<SmolStr, Found>| {
+        let mut names: Vec<&str> = functions.keys().map(SmolStr::as_str).collect();
+        names.sort_unstable();
+        closest(short, names)
+    };
+    let owner = name.strip_suffix(short).unwrap_or_default();
+    let owner = ALIASES
+        .iter()
+        .find(|(alias, _)| *alias == owner)
+        .map_or(owner, |(_, full)| *full);
+    let asked = places().filter(|((_, prefix), _)| *prefix == owner);
+    let exact = places().filter(|(_, functions)| functions.contains_key(short));
+    let near = exact
+        .chain(asked)
+        .chain(places())
+        .find_map(|((_, prefix), functions)| Some((*prefix, nearest(functions)?)));
+    let near = near.map(|(prefix, near)| {
+        let written = ALIASES.iter().find(|(_, full)| *full == prefix);
+        format!("{}{near}", written.map_or(prefix, |(alias, _)| *alias))
     });
     let mend = match &near {
         Some(near) => format!("; did you mean '{near}'?"),

@@ -32,7 +32,7 @@ fn line<'a>(trace: Option<&'a RawValue>) -> Cow<'a, str> {
 }
 
 /// The file, line and function of the innermost frame.
-fn frame<'a>(trace: Option<&'a RawValue>) -> &'a str {
+fn frame(trace: Option<&RawValue>) -> &str {
     let Some(raw) = trace else {
         return "";
     };

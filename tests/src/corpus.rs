@@ -34,15 +34,33 @@ impl Corpus {
     ///
     /// When the folder is no corpus: this is test code.
     pub fn open(folder: &Path) -> Corpus {
-        let mut tables: Vec<PathBuf> = list(folder)
-            .into_iter()
+        let archive = folder.join("models.tar.xz");
+        let is_program =
+            |path: &PathBuf| path.extension().is_some_and(|extension| extension == "pt2");
+        let files = if archive.exists() && !list(folder).iter().any(is_program) {
+            unpacked(&archive)
+        } else {
+            folder.into()
+        };
+        Corpus::from_tables(&[folder], files)
+    }
+
+    /// The tables of several folders, and the files of one.
+    ///
+    /// # Panics
+    ///
+    /// When there are no tables.
+    pub fn from_tables(folders: &[&Path], files: PathBuf) -> Corpus {
+        let mut tables: Vec<PathBuf> = folders
+            .iter()
+            .flat_map(|folder| list(folder))
             .filter(|path| {
                 path.extension()
                     .is_some_and(|extension| extension == "jsonl")
             })
             .collect();
         tables.sort();
-        assert!(!tables.is_empty(), "{} holds no *.jsonl", folder.display());
+        assert!(!tables.is_empty(), "{folders:?} hold no *.jsonl");
         let mut models = Vec::new();
         for table in tables {
             let text = read(&table);
@@ -53,23 +71,17 @@ impl Corpus {
                 }
             }
         }
-        let archive = folder.join("models.tar.xz");
-        let has_files = list(folder)
-            .iter()
-            .any(|path| path.extension().is_some_and(|e| e == "pt2"));
-        let files = if archive.exists() && !has_files {
-            unpacked(&archive)
-        } else {
-            folder.into()
-        };
         Corpus { models, files }
     }
 
     /// The corpus that the environment names, or the part of it that the repository holds.
     pub fn find() -> Corpus {
-        let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/small");
-        let folder = std::env::var_os("MODELCOST_CORPUS").map(PathBuf::from);
-        Corpus::open(&folder.unwrap_or(small))
+        if let Some(folder) = std::env::var_os("MODELCOST_CORPUS") {
+            return Corpus::open(&PathBuf::from(folder));
+        }
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let small = here.join("corpus/small");
+        Corpus::from_tables(&[&here.join("specs"), &small], small.clone())
     }
 
     /// The file of a model, if torch could write one.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `batch_size`, `tgt_len` | of the output |
 //! | `attended` | key positions: those of the returned weights, or of the key and what is appended |
-//! | `src_len` | `attended` without what is appended: `bias_k` and a zero each add one position |
+//! | `src_len` | those of the key: `attended` without `bias_k` and a zero, which add one position each |
 //! | `embed_dim`, `num_heads`, `kdim`, `vdim` | of the module; of a function's arguments |
 
 use modelcost_core::dim::Dim;
@@ -41,7 +41,7 @@ impl<'a> Attention<'a> {
             "batch_size" => self.batch_size(),
             "tgt_len" => self.tgt_len(),
             "attended" => self.attended(),
-            "src_len" => self.attended().map(|attended| attended - &self.appended()),
+            "src_len" => self.src_len(),
             "embed_dim" if self.is_function() => self.number("embed_dim_to_check"),
             "num_heads" if self.is_function() => self.number("num_heads"),
             "kdim" if self.is_function() => self.last("key"),
@@ -125,6 +125,10 @@ impl<'a> Attention<'a> {
         if let Some(weights) = shape_of(self.trace, weights) {
             return weights.last().cloned();
         }
+        Some(self.src_len()? + &self.appended())
+    }
+
+    fn src_len(&self) -> Option<Dim> {
         let given = self.call.arguments.iter();
         let mut given = given.filter(|argument| argument.passed != Passed::Default);
         let key = match self.call.argument("key") {
@@ -137,6 +141,6 @@ impl<'a> Attention<'a> {
         } else {
             key.first()
         };
-        Some(length?.clone() + &self.appended())
+        length.cloned()
     }
 }

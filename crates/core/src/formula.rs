@@ -292,6 +292,8 @@ fn binary(op: BinaryOp, a: Quantity, b: Quantity) -> Result<Quantity, EvalError>
             a.extend(b);
             Seq(a)
         }
+        (Seq(mut a), Seq(b)) if a.len() == 1 && b.len() > 1 => binary(op, a.remove(0), Seq(b))?,
+        (Seq(a), Seq(mut b)) if b.len() == 1 && a.len() > 1 => binary(op, Seq(a), b.remove(0))?,
         (Seq(a), Seq(b)) => {
             if a.len() != b.len() {
                 return type_error(format!(
@@ -982,6 +984,12 @@ mod tests {
         let formula =
             Formula::parse("int((prod(in.shape[2:] / out.shape[2:]) + 1) * numel(out))").unwrap();
         assert_eq!(formula.count(&scope), Ok(Dim::from(52_479)));
+    }
+
+    #[test]
+    fn shapes_of_one_broadcast() {
+        let formula = Formula::parse("sum((7,) // (2, 3))").unwrap();
+        assert_eq!(formula.count(&alexnet_first_conv()), Ok(Dim::from(5)));
     }
 
     #[test]

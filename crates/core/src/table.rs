@@ -330,6 +330,8 @@ struct Header {
     inside: Inside,
     #[serde(default)]
     classes: Classes,
+    #[serde(default)]
+    raises: bool,
 }
 
 /// Whether calls inside a call that a rule counted are counted too.
@@ -392,6 +394,8 @@ pub struct Table {
     pub params: Params,
     /// Whether it counts inside what it counted.
     pub inside: Inside,
+    /// Whether a rule that raises is a failure of the whole, as it is of a tool.
+    pub raises: bool,
 }
 
 impl Table {
@@ -458,12 +462,14 @@ impl Table {
             params,
             inside,
             classes,
+            raises,
         } = file.convention;
         Ok(Table {
             info,
             rules: RuleSet::new(rules).with_classes(classes),
             params,
             inside,
+            raises,
         })
     }
 
@@ -501,10 +507,20 @@ impl Convention for Table {
             if self.inside == Inside::Innermost && !is_innermost(trace, id) {
                 continue;
             }
-            let Some(count) =
-                self.rules
-                    .apply(trace, id, &CallScope { trace, call: id }, &mut report)
-            else {
+            let scope = CallScope { trace, call: id };
+            let count = if self.raises {
+                let counted = self
+                    .rules
+                    .evaluate_or_fail(trace, id, &scope, &mut report)?;
+                counted.map(|counted| {
+                    let sum = counted.total();
+                    report.record(trace, id, counted);
+                    sum
+                })
+            } else {
+                self.rules.apply(trace, id, &scope, &mut report)
+            };
+            let Some(count) = count else {
                 continue;
             };
             total += count;

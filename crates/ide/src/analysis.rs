@@ -1,17 +1,19 @@
 //! A spec, traced and counted: what every answer about it is read from.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
+use modelcost_core::SmolStr;
 use modelcost_core::convention::Convention;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
-use modelcost_core::trace::{CallId, ModuleId, ParameterId, Shape, Trace};
+use modelcost_core::expr::ExprKind;
+use modelcost_core::trace::{CallId, ModuleId, ParameterId, Shape, Target, Trace};
 use modelcost_core::value::Value;
-use modelcost_spec::{Document, Layer, LayerId, Options, Traced};
+use modelcost_spec::{Content, Document, Layer, LayerId, Options, Traced};
 
 use crate::numbers::Numbers;
 
@@ -24,6 +26,8 @@ pub struct Analysis {
     pub traced: Traced,
     /// What is wrong with either.
     pub diagnostics: Vec<Diagnostic>,
+    /// The sizes of free dimensions that it was run with.
+    pub dims: Dims,
     module_calls: OnceCell<Vec<Vec<CallId>>>,
     numbers: RefCell<HashMap<String, Rc<Numbers>>>,
 }
@@ -44,12 +48,19 @@ pub struct LayerFacts {
 }
 
 impl Analysis {
-    /// Reads and runs a text.
-    pub fn new(text: &str) -> Analysis {
+    /// Reads and runs a text, with free dimensions of its inputs bound to the sizes given.
+    pub fn new(text: &str, dims: &Dims) -> Analysis {
         let (document, mut diagnostics) = Document::parse(text);
-        let traced = document.trace_partial(&Options::default());
+        let traced = document.trace_partial(&options(&document, dims));
         diagnostics.extend(traced.diagnostics.iter().cloned());
-        Analysis { document, traced, diagnostics, module_calls: OnceCell::new(), numbers: RefCell::default() }
+        Analysis {
+            document,
+            traced,
+            diagnostics,
+            dims: dims.clone(),
+            module_calls: OnceCell::new(),
+            numbers: RefCell::default(),
+        }
     }
 
     /// The trace.
@@ -59,7 +70,9 @@ impl Analysis {
 
     /// Whether the text means a whole model.
     pub fn is_complete(&self) -> bool {
-        self.diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error)
+        self.diagnostics
+            .iter()
+            .all(|diagnostic| diagnostic.severity != Severity::Error)
     }
 
     /// The model under a convention; counted once.
@@ -75,7 +88,8 @@ impl Analysis {
 
     /// The calls of each module.
     pub fn module_calls(&self) -> &[Vec<CallId>] {
-        self.module_calls.get_or_init(|| self.trace().calls_by_module())
+        self.module_calls
+            .get_or_init(|| self.trace().calls_by_module())
     }
 
     /// What a layer comes to.
@@ -84,8 +98,12 @@ impl Analysis {
         let mut calls = Vec::new();
         let mut modules = Vec::new();
         let (mut first, mut last) = (None, None);
+        let is_body = matches!(self.document.layer(layer).content, Content::Body(_));
         for once in made {
-            modules.extend(once.module);
+            modules.extend(
+                once.module
+                    .or_else(|| self.container(&once.calls).filter(|_| is_body)),
+            );
             if once.calls.start < once.calls.end {
                 calls.push(once.calls.clone());
                 first = first.or(Some(&once.output));
@@ -93,7 +111,9 @@ impl Analysis {
                 continue;
             }
             // An item of a Sequential is called by that.
-            let own = once.module.and_then(|module| self.module_calls().get(module.index()));
+            let own = once
+                .module
+                .and_then(|module| self.module_calls().get(module.index()));
             for id in own.into_iter().flatten() {
                 let call = self.trace().call(*id);
                 calls.push(*id..call.end);
@@ -111,6 +131,17 @@ impl Analysis {
             params: (!modules.is_empty()).then(|| parameters(self.trace(), &modules)),
             times: made.len(),
             calls,
+        }
+    }
+
+    /// The module that the first call of a range is to: that of a table or array of layers.
+    fn container(&self, calls: &Range<CallId>) -> Option<ModuleId> {
+        if calls.start == calls.end {
+            return None;
+        }
+        match self.trace().call(calls.start).target {
+            Target::Module(module) => Some(module),
+            _ => None,
         }
     }
 
@@ -137,8 +168,16 @@ impl Analysis {
 
     /// The modules that a block became, and their calls.
     pub fn block_facts(&self, block: usize) -> LayerFacts {
-        let mut facts = LayerFacts { shapes: None, dtype: None, params: None, times: 0, calls: Vec::new() };
-        let Some(block) = self.document.blocks.get(block) else { return facts };
+        let mut facts = LayerFacts {
+            shapes: None,
+            dtype: None,
+            params: None,
+            times: 0,
+            calls: Vec::new(),
+        };
+        let Some(block) = self.document.blocks.get(block) else {
+            return facts;
+        };
         let mut modules = Vec::new();
         for (index, module) in self.trace().modules.iter().enumerate() {
             let own = module.span.is_some_and(|span| span == block.name.span);
@@ -168,8 +207,39 @@ impl Analysis {
     /// The path of the module that a layer makes first: `layer1.0.conv1`.
     pub fn path(&self, layer: &Layer) -> Option<String> {
         let module = self.traced.made_by(layer.id).first()?.module?;
-        self.trace().named_modules().into_iter().find(|(_, id)| *id == module).map(|(path, _)| path)
+        self.trace()
+            .named_modules()
+            .into_iter()
+            .find(|(_, id)| *id == module)
+            .map(|(path, _)| path)
     }
+}
+
+/// Sizes of free dimensions by name.
+pub type Dims = BTreeMap<SmolStr, u64>;
+
+/// Binds those dimensions that the inputs have and that the spec itself leaves free.
+fn options(document: &Document, dims: &Dims) -> Options {
+    let mut options = Options::default();
+    for size in document
+        .inputs
+        .iter()
+        .flat_map(|input| &input.shape)
+        .filter(|size| size.default.is_none())
+    {
+        size.value.walk(&mut |expr| {
+            if let ExprKind::Name(name) = &expr.kind
+                && let Some(size) = dims.get(name)
+                && document
+                    .variables
+                    .iter()
+                    .all(|variable| variable.name.name != *name)
+            {
+                options.dims.insert(name.clone(), Dim::from(*size));
+            }
+        });
+    }
+    options
 }
 
 /// Leaves out the ranges that are inside another one, as those of a block that contains itself are.
@@ -198,8 +268,15 @@ pub fn parameters(trace: &Trace, modules: &[ModuleId]) -> Dim {
     {
         let own = &trace.module(*module).parameters;
         let ids: Vec<ParameterId> = own.iter().filter_map(|(_, id)| *id).collect();
-        if ids.iter().enumerate().all(|(at, id)| !ids[..at].contains(id)) {
-            return ids.iter().map(|id| Dim::product(&trace.parameter(*id).shape)).sum();
+        if ids
+            .iter()
+            .enumerate()
+            .all(|(at, id)| !ids[..at].contains(id))
+        {
+            return ids
+                .iter()
+                .map(|id| Dim::product(&trace.parameter(*id).shape))
+                .sum();
         }
     }
     let mut seen = HashSet::new();
@@ -211,7 +288,11 @@ pub fn parameters(trace: &Trace, modules: &[ModuleId]) -> Dim {
             continue;
         }
         let module = trace.module(id);
-        for parameter in module.parameters.iter().filter_map(|(_, parameter)| *parameter) {
+        for parameter in module
+            .parameters
+            .iter()
+            .filter_map(|(_, parameter)| *parameter)
+        {
             if counted.insert(parameter) {
                 sum += Dim::product(&trace.parameter(parameter).shape);
             }

@@ -1,7 +1,9 @@
 //! What a person can choose: in the editor's settings, in `modelcost.toml`, in a comment of the file.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use modelcost_core::SmolStr;
 use modelcost_core::convention::{self, lookup};
 use modelcost_core::diagnostic::{Diagnostic, Suggestion};
 use serde::Deserialize;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub lens: bool,
     /// The conventions that a hover compares; all when empty.
     pub compare: Vec<String>,
+    /// The sizes of free dimensions; those that are not here stay free.
+    pub dims: BTreeMap<SmolStr, u64>,
     /// Budgets from `modelcost.toml`: `count`, `params`, `ptflops.count`, and the limit as written.
     pub budgets: Vec<(String, String)>,
 }
@@ -81,6 +85,10 @@ impl Default for Settings {
             hints: HintSettings::default(),
             lens: true,
             compare: Vec::new(),
+            // One sample, as tools are mostly run.
+            dims: ["batch", "batch_size", "N"]
+                .map(|name| (SmolStr::new_static(name), 1))
+                .into(),
             budgets: Vec::new(),
         }
     }
@@ -99,6 +107,8 @@ pub struct Partial {
     pub lens: Option<bool>,
     /// The conventions that a hover compares.
     pub compare: Option<Vec<String>>,
+    /// The sizes of free dimensions; 0 leaves one free.
+    pub dims: BTreeMap<SmolStr, u64>,
     /// Budgets.
     #[serde(skip)]
     pub budgets: Vec<(String, String)>,
@@ -127,7 +137,11 @@ impl Settings {
             }
         }
         // An empty string in an editor's settings means "not set".
-        if let Some(name) = given.convention.as_ref().filter(|name| !name.trim().is_empty()) {
+        if let Some(name) = given
+            .convention
+            .as_ref()
+            .filter(|name| !name.trim().is_empty())
+        {
             self.convention = name.trim().into();
         }
         set(&mut self.hints.enabled, &given.hints.enabled);
@@ -139,6 +153,12 @@ impl Settings {
         set(&mut self.hints.units, &given.hints.units);
         set(&mut self.lens, &given.lens);
         set(&mut self.compare, &given.compare);
+        for (name, size) in &given.dims {
+            match size {
+                0 => self.dims.remove(name),
+                size => self.dims.insert(name.clone(), *size),
+            };
+        }
         self.budgets.extend(given.budgets.iter().cloned());
     }
 }
@@ -152,7 +172,12 @@ pub fn parse_config(text: &str) -> (Partial, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = errors
         .into_iter()
         .take(20)
-        .map(|error| Diagnostic::error(format!("TOML: {}", error.message()), error.span().unwrap_or(0..0)))
+        .map(|error| {
+            Diagnostic::error(
+                format!("TOML: {}", error.message()),
+                error.span().unwrap_or(0..0),
+            )
+        })
         .collect();
     let mut partial = Partial::default();
     for (key, value) in table.get_ref() {
@@ -164,13 +189,20 @@ pub fn parse_config(text: &str) -> (Partial, Vec<Diagnostic>) {
                 budgets(value, "", &mut partial.budgets, &mut diagnostics);
                 continue;
             }
-            "convention" | "hints" | "code_lens" | "codeLens" | "compare" => {
+            "convention" | "hints" | "code_lens" | "codeLens" | "compare" | "dims" => {
                 let single = toml::de::DeTable::from_iter([(key.clone(), value.clone())]);
                 let single = toml::Spanned::new(section.clone(), single);
                 Partial::deserialize(toml::de::Deserializer::from(single))
             }
             _ => {
-                let known = ["convention", "hints", "code_lens", "compare", "budget"];
+                let known = [
+                    "convention",
+                    "hints",
+                    "code_lens",
+                    "compare",
+                    "dims",
+                    "budget",
+                ];
                 let message = format!("{CONFIG_FILE} has no key '{name}'");
                 diagnostics.push(unknown(message, name, key.span(), &known));
                 continue;
@@ -196,6 +228,7 @@ fn merge(into: &mut Partial, given: Partial) {
     into.convention = into.convention.take().or(given.convention);
     into.lens = into.lens.or(given.lens);
     into.compare = into.compare.take().or(given.compare);
+    into.dims.extend(given.dims);
     if given.hints != PartialHints::default() {
         into.hints = given.hints;
     }
@@ -231,8 +264,10 @@ fn budgets(
 pub fn unknown_convention(name: &str, span: Range<usize>) -> Option<Diagnostic> {
     let error = lookup(name).err()?;
     let mut diagnostic = Diagnostic::error(error.to_string(), span.clone());
-    diagnostic.suggestion =
-        error.candidates.first().map(|near| Suggestion { span, replacement: near.clone() });
+    diagnostic.suggestion = error.candidates.first().map(|near| Suggestion {
+        span,
+        replacement: near.clone(),
+    });
     Some(diagnostic)
 }
 
@@ -241,7 +276,10 @@ fn unknown(message: String, name: &str, span: Range<usize>, known: &[&str]) -> D
     match convention::closest(name, known.iter().copied()) {
         Some(near) => {
             diagnostic.help = Some(format!("did you mean '{near}'?"));
-            diagnostic.suggestion = Some(Suggestion { span, replacement: near.into() });
+            diagnostic.suggestion = Some(Suggestion {
+                span,
+                replacement: near.into(),
+            });
         }
         None => diagnostic.help = Some(format!("it has {}", known.join(", "))),
     }
@@ -276,14 +314,21 @@ pub fn directive(text: &str) -> Option<Directive> {
         if before != "#" && before != "//" {
             continue;
         }
-        let line_end = text[from..].find(['\n', '\r']).map_or(text.len(), |at| from + at);
-        let Some((key, value)) = text[from..line_end].split_once('=') else { continue };
+        let line_end = text[from..]
+            .find(['\n', '\r'])
+            .map_or(text.len(), |at| from + at);
+        let Some((key, value)) = text[from..line_end].split_once('=') else {
+            continue;
+        };
         if key.trim() != "convention" {
             continue;
         }
         let name = value.trim().trim_matches(['"', '\'']).trim();
         let start = line_end - value.len() + value.find(name).unwrap_or(0);
-        return Some(Directive { convention: name.into(), span: start..start + name.len() });
+        return Some(Directive {
+            convention: name.into(),
+            span: start..start + name.len(),
+        });
     }
     None
 }
@@ -312,7 +357,10 @@ mod tests {
         assert_eq!(settings.hints.units, Units::Raw);
         assert!(!settings.hints.shape && settings.hints.params);
         assert_eq!(settings.budgets[0], ("count".into(), "600M".into()));
-        assert_eq!(settings.budgets[1], ("ptflops.params".into(), "5000000".into()));
+        assert_eq!(
+            settings.budgets[1],
+            ("ptflops.params".into(), "5000000".into())
+        );
     }
 
     #[test]
@@ -320,8 +368,17 @@ mod tests {
         modelcost_conventions::link();
         let text = "convention = \"thopp\"\nhinst = 1\n[hints]\nunits = \"tons\"\n";
         let (_, diagnostics) = parse_config(text);
-        let said: Vec<_> = diagnostics.iter().map(|d| (&text[d.span.clone().unwrap()], d.message.as_str())).collect();
-        assert_eq!(said[0], ("thopp", "there is no convention 'thopp'; did you mean thop?"));
+        let said: Vec<_> = diagnostics
+            .iter()
+            .map(|d| (&text[d.span.clone().unwrap()], d.message.as_str()))
+            .collect();
+        assert_eq!(
+            said[0],
+            (
+                "thopp",
+                "there is no convention 'thopp'; did you mean thop?"
+            )
+        );
         assert_eq!(said[1], ("hinst", "modelcost.toml has no key 'hinst'"));
         assert_eq!(said[2].0, "\"tons\"");
     }

@@ -21,8 +21,14 @@ pub fn count(value: &Dim, units: Units, unit: Unit) -> String {
         Unit::Flop => "FLOP",
     };
     let text = scaled(value, units);
-    let joins = text.ends_with(|last: char| last.is_ascii_alphabetic()) && value.is_const() && !value.is_overflow();
-    if joins { format!("{text}{unit}") } else { format!("{text} {unit}") }
+    let joins = text.ends_with(|last: char| last.is_ascii_alphabetic())
+        && value.is_const()
+        && !value.is_overflow();
+    if joins {
+        format!("{text}{unit}")
+    } else {
+        format!("{text} {unit}")
+    }
 }
 
 /// `9.4 k params`
@@ -103,7 +109,9 @@ fn polynomial(value: &Dim, units: Units) -> String {
         return "?".into();
     }
     // The highest powers first, as people write them.
-    terms.sort_by_key(|(monomial, _)| std::cmp::Reverse(monomial.iter().map(|(_, exponent)| *exponent).sum::<u32>()));
+    terms.sort_by_key(|(monomial, _)| {
+        std::cmp::Reverse(monomial.iter().map(|(_, exponent)| *exponent).sum::<u32>())
+    });
     let mut out = String::new();
     for (index, (monomial, coefficient)) in terms.iter().enumerate() {
         if index == MAX_TERMS {
@@ -113,7 +121,11 @@ fn polynomial(value: &Dim, units: Units) -> String {
         if index > 0 {
             out.push_str(if *coefficient < 0 { " - " } else { " + " });
         }
-        let coefficient = if index > 0 { coefficient.saturating_abs() } else { *coefficient };
+        let coefficient = if index > 0 {
+            coefficient.saturating_abs()
+        } else {
+            *coefficient
+        };
         let mut factors = Vec::new();
         if coefficient != 1 || monomial.is_empty() {
             factors.push(scaled_integer(coefficient, units));
@@ -162,9 +174,15 @@ mod tests {
 
     #[test]
     fn counts_carry_their_unit() {
-        assert_eq!(count(&Dim::from(118_013_952), Units::Auto, Unit::Mac), "118 MMac");
+        assert_eq!(
+            count(&Dim::from(118_013_952), Units::Auto, Unit::Mac),
+            "118 MMac"
+        );
         assert_eq!(count(&Dim::from(12), Units::Auto, Unit::Flop), "12 FLOP");
-        assert_eq!(count(&Dim::from(1_234), Units::Raw, Unit::Flop), "1,234 FLOP");
+        assert_eq!(
+            count(&Dim::from(1_234), Units::Raw, Unit::Flop),
+            "1,234 FLOP"
+        );
     }
 
     #[test]
@@ -173,8 +191,14 @@ mod tests {
         let seq = Dim::symbol("seq");
         let cost = &(&batch * 118_013_952) * &seq.pow(2);
         let cost = cost + &batch * 1_500_000;
-        assert_eq!(count(&cost, Units::Auto, Unit::Mac), "118 M·batch·seq² + 1.5 M·batch Mac");
-        assert_eq!(shape(&[batch.clone(), Dim::from(64), seq + 1]), "batch×64×(seq + 1)");
+        assert_eq!(
+            count(&cost, Units::Auto, Unit::Mac),
+            "118 M·batch·seq² + 1.5 M·batch Mac"
+        );
+        assert_eq!(
+            shape(&[batch.clone(), Dim::from(64), seq + 1]),
+            "batch×64×(seq + 1)"
+        );
         assert_eq!(scaled(&(batch * 1), Units::Auto), "batch");
     }
 }

@@ -51,11 +51,18 @@ impl Anchors {
             let line = buffer.line_of(offset);
             out.push((line, std::cmp::Reverse(size), subject));
         };
-        if let Some(span) = document.model_span.or(document.name.as_ref().map(|name| name.span)) {
+        if let Some(span) = document
+            .model_span
+            .or(document.name.as_ref().map(|name| name.span))
+        {
             add(span.start as usize, usize::MAX, Subject::Model);
         }
         for (index, block) in document.blocks.iter().enumerate() {
-            add(block.name.span.start as usize, usize::MAX, Subject::Block(index));
+            add(
+                block.name.span.start as usize,
+                usize::MAX,
+                Subject::Block(index),
+            );
         }
         for layer in &document.layers {
             let (at, size) = place(layer, buffer);
@@ -114,33 +121,60 @@ pub fn facts(analysis: &Analysis, subject: Subject) -> LayerFacts {
 }
 
 fn nothing() -> LayerFacts {
-    LayerFacts { shapes: None, dtype: None, params: None, times: 0, calls: Vec::new() }
+    LayerFacts {
+        shapes: None,
+        dtype: None,
+        params: None,
+        times: 0,
+        calls: Vec::new(),
+    }
 }
 
 /// The text of one hint; `None` if there is nothing to say.
-pub fn label(analysis: &Analysis, numbers: Option<&Numbers>, settings: &HintSettings, subject: Subject) -> Option<String> {
+pub fn label(
+    analysis: &Analysis,
+    numbers: Option<&Numbers>,
+    settings: &HintSettings,
+    subject: Subject,
+) -> Option<String> {
     if subject == Subject::Model {
         return model_label(numbers?, settings);
     }
     let facts = facts(analysis, subject);
-    if facts.calls.is_empty() && facts.params.as_ref().is_none_or(|params| *params == Dim::ZERO) {
+    if facts.calls.is_empty()
+        && facts
+            .params
+            .as_ref()
+            .is_none_or(|params| *params == Dim::ZERO)
+    {
         return None;
     }
     let mut parts = Vec::new();
-    if facts.times > 1 && matches!(subject, Subject::Block(_)) || in_block(analysis, subject) && facts.times > 1 {
-        parts.push(format!("×{}", facts.times));
-    }
-    if settings.shape
-        && let Some((first, last)) = &facts.shapes
-    {
-        parts.push(format!("→ {}", shapes(analysis, settings, first, last)));
+    let many =
+        facts.times > 1 && (matches!(subject, Subject::Block(_)) || in_block(analysis, subject));
+    let times = if many {
+        format!("×{} ", facts.times)
+    } else {
+        String::new()
+    };
+    match facts.shapes.as_ref().filter(|_| settings.shape) {
+        Some((first, last)) => parts.push(format!(
+            "{times}→ {}",
+            shapes(analysis, settings, first, last)
+        )),
+        None if many => parts.push(times.trim_end().to_string()),
+        None => {}
     }
     if settings.params
         && let Some(params) = facts.params.as_ref().filter(|params| **params != Dim::ZERO)
     {
         parts.push(format::params(params, settings.units));
     }
-    let count = numbers.and_then(|numbers| analysis.count(numbers, &facts.calls).map(|count| (count, numbers)));
+    let count = numbers.and_then(|numbers| {
+        analysis
+            .count(numbers, &facts.calls)
+            .map(|count| (count, numbers))
+    });
     if let Some((count, numbers)) = count.filter(|(count, _)| *count != Dim::ZERO) {
         if settings.count {
             parts.push(format::count(&count, settings.units, numbers.unit));
@@ -157,7 +191,11 @@ pub fn label(analysis: &Analysis, numbers: Option<&Numbers>, settings: &HintSett
 /// A layer of a block stands for as many layers as the block is used; one of the model repeats because its line says so.
 fn in_block(analysis: &Analysis, subject: Subject) -> bool {
     match subject {
-        Subject::Layer(index) => analysis.document.layers.get(index).is_some_and(|layer| layer.block.is_some()),
+        Subject::Layer(index) => analysis
+            .document
+            .layers
+            .get(index)
+            .is_some_and(|layer| layer.block.is_some()),
         _ => false,
     }
 }
@@ -176,7 +214,9 @@ fn model_label(numbers: &Numbers, settings: &HintSettings) -> Option<String> {
     }
     match &numbers.report {
         Err(failure) => Some(failure.to_string()),
-        Ok(_) => (!parts.is_empty()).then(|| format!("{} · {}", parts.join(" · "), numbers.identity)),
+        Ok(_) => {
+            (!parts.is_empty()).then(|| format!("{} · {}", parts.join(" · "), numbers.identity))
+        }
     }
 }
 
@@ -198,7 +238,10 @@ fn shapes(analysis: &Analysis, settings: &HintSettings, first: &Shape, last: &Sh
 /// the same.
 fn without_batch<'s>(analysis: &Analysis, settings: &HintSettings, shape: &'s Shape) -> &'s [Dim] {
     let trace = analysis.trace();
-    let mut inputs = trace.inputs.iter().filter_map(|(_, id)| trace.tensor(*id).shape.as_ref());
+    let mut inputs = trace
+        .inputs
+        .iter()
+        .filter_map(|(_, id)| trace.tensor(*id).shape.as_ref());
     let batch = inputs.next().and_then(|shape| shape.first());
     match shape.split_first() {
         Some((first, rest)) if !settings.batch && !rest.is_empty() && Some(first) == batch => rest,

@@ -42,11 +42,18 @@ pub fn string_at(text: &str, offset: usize) -> Option<InString<'_>> {
         let rest = &text[at..];
         if rest.starts_with('#') {
             at += rest.find(['\n', '\r']).unwrap_or(rest.len());
-        } else if let Some(quote) = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| rest.starts_with(*quote)) {
+        } else if let Some(quote) = ["\"\"\"", "'''", "\"", "'"]
+            .into_iter()
+            .find(|quote| rest.starts_with(*quote))
+        {
             let start = at + quote.len();
             let end = string_end(text, start, quote);
             if start <= offset && offset <= end {
-                return Some(InString { range: start..end, before: &text[start..offset], after: &text[offset..end] });
+                return Some(InString {
+                    range: start..end,
+                    before: &text[start..offset],
+                    after: &text[offset..end],
+                });
             }
             at = (end + quote.len()).max(start);
         } else {
@@ -73,7 +80,10 @@ fn string_end(text: &str, start: usize, quote: &str) -> usize {
         let mut characters = rest.chars();
         let first = characters.next().map_or(1, char::len_utf8);
         let escaped = escapes && rest.starts_with('\\');
-        let second = characters.next().filter(|c| escaped && (multiline || *c != '\n')).map_or(0, char::len_utf8);
+        let second = characters
+            .next()
+            .filter(|c| escaped && (multiline || *c != '\n'))
+            .map_or(0, char::len_utf8);
         at += first + second;
     }
     text.len()
@@ -84,7 +94,9 @@ pub fn in_comment(text: &str, offset: usize) -> bool {
     let offset = offset.min(text.len());
     let start = line_start(text, offset);
     match text[start..offset].find('#') {
-        Some(hash) => string_at(text, start + hash + 1).is_none_or(|string| string.range.end < start + hash),
+        Some(hash) => {
+            string_at(text, start + hash + 1).is_none_or(|string| string.range.end < start + hash)
+        }
         None => false,
     }
 }
@@ -110,7 +122,9 @@ pub fn open_call<'t>(before: &'t str, after: &'t str) -> Option<OpenCall<'t>> {
             '(' if depth == 0 => {
                 // `(a + b)` is not a call; look further out.
                 let callee = word_before(before[..at].trim_end());
-                if !callee.is_empty() && !matches!(callee, "if" | "else" | "and" | "or" | "not" | "in") {
+                if !callee.is_empty()
+                    && !matches!(callee, "if" | "else" | "and" | "or" | "not" | "in")
+                {
                     open = Some((at, callee));
                     break;
                 }
@@ -134,7 +148,13 @@ pub fn open_call<'t>(before: &'t str, after: &'t str) -> Option<OpenCall<'t>> {
         .filter(|(at, _)| *at != index || keyword.is_some())
         .filter_map(|(_, piece)| keyword_of(piece))
         .collect();
-    Some(OpenCall { callee, callee_start: callee_end - callee.len(), index, keyword, named })
+    Some(OpenCall {
+        callee,
+        callee_start: callee_end - callee.len(),
+        index,
+        keyword,
+        named,
+    })
 }
 
 /// The text up to the parenthesis that closes what is open before it.
@@ -219,7 +239,10 @@ mod tests {
         assert_eq!((call.callee, call.index, call.keyword), ("Conv2d", 2, None));
         assert_eq!(call.named, ["bias"]);
         let call = open_call("relu(F.pad(x, [1, 2], mode='re", "").unwrap();
-        assert_eq!((call.callee, call.index, call.keyword), ("F.pad", 2, Some("mode")));
+        assert_eq!(
+            (call.callee, call.index, call.keyword),
+            ("F.pad", 2, Some("mode"))
+        );
         assert_eq!(open_call("Conv2d(3)", ""), None);
         assert_eq!(open_call("x + (a", ""), None);
         assert_eq!(open_call("Linear(4 * (w", "").unwrap().callee, "Linear");

@@ -47,7 +47,10 @@ pub struct Place {
 
 impl Place {
     fn of(layer: &Layer) -> Place {
-        Place { block: layer.block, parent: layer.parent }
+        Place {
+            block: layer.block,
+            parent: layer.parent,
+        }
     }
 }
 
@@ -56,7 +59,10 @@ pub fn place_at(document: &Document, offset: usize) -> Place {
     if let Some(layer) = document.layer_at(offset) {
         let inside = matches!(layer.content, Content::Body(_)) && layer.span.touches(offset);
         return match inside {
-            true => Place { block: layer.block, parent: Some(layer.id) },
+            true => Place {
+                block: layer.block,
+                parent: Some(layer.id),
+            },
             false => Place::of(layer),
         };
     }
@@ -68,9 +74,18 @@ pub fn place_at(document: &Document, offset: usize) -> Place {
         .enumerate()
         .filter_map(|(index, block)| Some((header(block.name.span.start)?, index)))
         .max();
-    let model = document.model.layers.ids().iter().filter_map(|id| header(document.layer(*id).full_span().start)).max();
+    let model = document
+        .model
+        .layers
+        .ids()
+        .iter()
+        .filter_map(|id| header(document.layer(*id).full_span().start))
+        .max();
     match block {
-        Some((at, index)) if model.is_none_or(|model| model < at) => Place { block: Some(index), parent: None },
+        Some((at, index)) if model.is_none_or(|model| model < at) => Place {
+            block: Some(index),
+            parent: None,
+        },
         _ => Place::default(),
     }
 }
@@ -85,10 +100,18 @@ pub fn visible(document: &Document, place: Place) -> Vec<Symbol> {
         }
         parent = layer.parent;
     }
-    match place.block.and_then(|index| Some((index, document.blocks.get(index)?))) {
+    match place
+        .block
+        .and_then(|index| Some((index, document.blocks.get(index)?)))
+    {
         Some((index, block)) => {
             body_symbols(document, &block.body, &mut out);
-            out.extend(block.args.iter().map(|argument| parameter(argument, SymbolKind::Argument(index))));
+            out.extend(
+                block
+                    .args
+                    .iter()
+                    .map(|argument| parameter(argument, SymbolKind::Argument(index))),
+            );
         }
         None => {
             body_symbols(document, &document.model, &mut out);
@@ -97,7 +120,9 @@ pub fn visible(document: &Document, place: Place) -> Vec<Symbol> {
         }
     }
     let variables = document.variables.iter().enumerate();
-    out.extend(variables.map(|(index, variable)| symbol(&variable.name, SymbolKind::Variable(index))));
+    out.extend(
+        variables.map(|(index, variable)| symbol(&variable.name, SymbolKind::Variable(index))),
+    );
     let blocks = document.blocks.iter().enumerate();
     out.extend(blocks.map(|(index, block)| symbol(&block.name, SymbolKind::Block(index))));
     out
@@ -107,7 +132,11 @@ fn body_symbols(document: &Document, body: &Body, out: &mut Vec<Symbol>) {
     for id in body.modules.iter().chain(body.layers.ids()) {
         layer_symbols(document.layer(*id), out);
     }
-    out.extend(body.tensors.iter().map(|tensor| symbol(&tensor.name, SymbolKind::Tensor)));
+    out.extend(
+        body.tensors
+            .iter()
+            .map(|tensor| symbol(&tensor.name, SymbolKind::Tensor)),
+    );
     let inputs = body.input.iter().flatten();
     out.extend(inputs.map(|input| parameter(input, SymbolKind::ForwardInput)));
 }
@@ -116,15 +145,27 @@ fn body_symbols(document: &Document, body: &Body, out: &mut Vec<Symbol>) {
 pub fn layer_symbols(layer: &Layer, out: &mut Vec<Symbol>) {
     let kind = SymbolKind::Layer(layer.id.index());
     match (&layer.key, layer.key_span) {
-        (Key::Name(name), Some(span)) => out.push(Symbol { name: name.clone(), span: span.range(), kind }),
-        (Key::Pattern { stem, .. }, Some(span)) => out.push(Symbol { name: stem.clone(), span: span.range(), kind }),
+        (Key::Name(name), Some(span)) => out.push(Symbol {
+            name: name.clone(),
+            span: span.range(),
+            kind,
+        }),
+        (Key::Pattern { stem, .. }, Some(span)) => out.push(Symbol {
+            name: stem.clone(),
+            span: span.range(),
+            kind,
+        }),
         (Key::Unpack(names), _) => out.extend(names.iter().map(|name| symbol(name, kind))),
         _ => {}
     }
 }
 
 fn symbol(ident: &Ident, kind: SymbolKind) -> Symbol {
-    Symbol { name: ident.name.clone(), span: ident.span.range(), kind }
+    Symbol {
+        name: ident.name.clone(),
+        span: ident.span.range(),
+        kind,
+    }
 }
 
 fn parameter(parameter: &Parameter, kind: SymbolKind) -> Symbol {
@@ -133,26 +174,42 @@ fn parameter(parameter: &Parameter, kind: SymbolKind) -> Symbol {
 
 /// What a name at a place stands for.
 pub fn resolve(document: &Document, place: Place, name: &str) -> Option<Symbol> {
-    visible(document, place).into_iter().find(|symbol| symbol.name == name)
+    visible(document, place)
+        .into_iter()
+        .find(|symbol| symbol.name == name)
 }
 
 /// Calls `visit` for each expression of a document, with its place.
 pub fn each_expression<'d>(document: &'d Document, visit: &mut dyn FnMut(Place, &'d Expr)) {
     let top = Place::default();
-    document.variables.iter().for_each(|variable| visit(top, &variable.value));
+    document
+        .variables
+        .iter()
+        .for_each(|variable| visit(top, &variable.value));
     for size in document.inputs.iter().flat_map(|input| &input.shape) {
         visit(top, &size.value);
         size.default.iter().for_each(|default| visit(top, default));
     }
     body_expressions(&document.model, top, visit);
     for (index, block) in document.blocks.iter().enumerate() {
-        let place = Place { block: Some(index), parent: None };
-        block.args.iter().filter_map(|argument| argument.default.as_ref()).for_each(|default| visit(place, default));
+        let place = Place {
+            block: Some(index),
+            parent: None,
+        };
+        block
+            .args
+            .iter()
+            .filter_map(|argument| argument.default.as_ref())
+            .for_each(|default| visit(place, default));
         body_expressions(&block.body, place, visit);
     }
     for layer in &document.layers {
         let place = Place::of(layer);
-        layer.when.iter().chain(&layer.repeat).for_each(|expr| visit(place, expr));
+        layer
+            .when
+            .iter()
+            .chain(&layer.repeat)
+            .for_each(|expr| visit(place, expr));
         for argument in layer.from.iter().flatten() {
             visit(place, &argument.value);
         }
@@ -165,9 +222,14 @@ pub fn each_expression<'d>(document: &'d Document, visit: &mut dyn FnMut(Place, 
         }
         match &layer.content {
             Content::Expr(expr) => visit(place, expr),
-            Content::Body(body) => {
-                body_expressions(body, Place { block: layer.block, parent: Some(layer.id) }, visit)
-            }
+            Content::Body(body) => body_expressions(
+                body,
+                Place {
+                    block: layer.block,
+                    parent: Some(layer.id),
+                },
+                visit,
+            ),
         }
     }
 }
@@ -177,7 +239,11 @@ fn body_expressions<'d>(body: &'d Body, place: Place, visit: &mut dyn FnMut(Plac
     for size in body.tensors.iter().flat_map(|tensor| &tensor.shape) {
         visit(place, &size.value);
     }
-    body.input.iter().flatten().filter_map(|input| input.default.as_ref()).for_each(|default| visit(place, default));
+    body.input
+        .iter()
+        .flatten()
+        .filter_map(|input| input.default.as_ref())
+        .for_each(|default| visit(place, default));
 }
 
 /// The innermost expression at an offset, with the calls around it, outermost first.
@@ -204,7 +270,12 @@ pub fn expression_at(document: &Document, offset: usize) -> Option<At<'_>> {
 }
 
 fn innermost<'d>(place: Place, root: &'d Expr, offset: usize) -> At<'d> {
-    let mut at = At { place, expr: root, calls: Vec::new(), keyword: None };
+    let mut at = At {
+        place,
+        expr: root,
+        calls: Vec::new(),
+        keyword: None,
+    };
     root.walk(&mut |expr| {
         if !expr.span.touches(offset) {
             return;
@@ -214,8 +285,13 @@ fn innermost<'d>(place: Place, root: &'d Expr, offset: usize) -> At<'d> {
         at.expr = expr;
         if let ExprKind::Call(_, arguments) = &expr.kind {
             at.calls.push(expr);
-            let named = arguments.iter().filter_map(|argument: &Argument| argument.name.as_ref());
-            at.keyword = named.into_iter().find(|name| name.span.touches(offset)).or(at.keyword);
+            let named = arguments
+                .iter()
+                .filter_map(|argument: &Argument| argument.name.as_ref());
+            at.keyword = named
+                .into_iter()
+                .find(|name| name.span.touches(offset))
+                .or(at.keyword);
         }
     });
     at
@@ -239,19 +315,32 @@ pub enum RenameError {
 }
 
 /// Where a name is defined, and everywhere it is used; the first is the definition.
-pub fn occurrences(document: &Document, text: &str, offset: usize) -> Option<(SmolStr, Vec<Range<usize>>)> {
+pub fn occurrences(
+    document: &Document,
+    text: &str,
+    offset: usize,
+) -> Option<(SmolStr, Vec<Range<usize>>)> {
     let names = document.names();
     // The first part of a path, as in `tie` and `freeze`, is a use too.
-    let on_path = paths(document).find(|path| path.span.touches(offset)).and_then(|path| {
-        let first = path.name.split('.').next()?;
-        names.definitions.iter().position(|definition| {
-            definition.name == first && matches!(definition.kind, DefinitionKind::Layer(_) | DefinitionKind::Tensor)
-        })
-    });
+    let on_path = paths(document)
+        .find(|path| path.span.touches(offset))
+        .and_then(|path| {
+            let first = path.name.split('.').next()?;
+            names.definitions.iter().position(|definition| {
+                definition.name == first
+                    && matches!(
+                        definition.kind,
+                        DefinitionKind::Layer(_) | DefinitionKind::Tensor
+                    )
+            })
+        });
     let index = names.at(offset).or(on_path)?;
     let definition = &names.definitions[index];
     let mut uses: Vec<Range<usize>> = names.uses(index).map(|span| span.range()).collect();
-    if matches!(definition.kind, DefinitionKind::Layer(_) | DefinitionKind::Tensor) {
+    if matches!(
+        definition.kind,
+        DefinitionKind::Layer(_) | DefinitionKind::Tensor
+    ) {
         let first = |path: &&Ident| path.name.split('.').next() == Some(definition.name.as_str());
         uses.extend(paths(document).filter(first).map(|path| {
             let start = path.span.start as usize;
@@ -269,19 +358,35 @@ pub fn occurrences(document: &Document, text: &str, offset: usize) -> Option<(Sm
 /// The dotted paths of a document that begin with a layer's name: `head.weight` of a tie.
 fn paths(document: &Document) -> impl Iterator<Item = &Ident> {
     let blocks = document.blocks.iter().map(|block| &block.body);
-    let containers = document.layers.iter().filter_map(|layer| match &layer.content {
-        Content::Body(body) => Some(&**body),
-        Content::Expr(_) => None,
-    });
-    let bodies = std::iter::once(&document.model).chain(blocks).chain(containers);
-    bodies.flat_map(|body| body.freeze.iter().chain(body.ties.iter().flat_map(|(a, b)| [a, b])))
+    let containers = document
+        .layers
+        .iter()
+        .filter_map(|layer| match &layer.content {
+            Content::Body(body) => Some(&**body),
+            Content::Expr(_) => None,
+        });
+    let bodies = std::iter::once(&document.model)
+        .chain(blocks)
+        .chain(containers);
+    bodies.flat_map(|body| {
+        body.freeze
+            .iter()
+            .chain(body.ties.iter().flat_map(|(a, b)| [a, b]))
+    })
 }
 
 /// The places where a name is to be replaced by a new one.
-pub fn rename(document: &Document, text: &str, offset: usize, new: &str) -> Result<Vec<Range<usize>>, RenameError> {
+pub fn rename(
+    document: &Document,
+    text: &str,
+    offset: usize,
+    new: &str,
+) -> Result<Vec<Range<usize>>, RenameError> {
     let (name, spans) = occurrences(document, text, offset).ok_or(RenameError::Nothing)?;
     let mut characters = new.chars();
-    let starts_well = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let starts_well = characters
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !starts_well || !characters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err(RenameError::NotAName(new.into()));
     }
@@ -295,7 +400,10 @@ pub fn rename(document: &Document, text: &str, offset: usize, new: &str) -> Resu
     if new != name && spans.iter().any(taken) {
         return Err(RenameError::Taken(new.into()));
     }
-    Ok(spans.into_iter().filter(|span| text.get(span.clone()) == Some(name.as_str())).collect())
+    Ok(spans
+        .into_iter()
+        .filter(|span| text.get(span.clone()) == Some(name.as_str()))
+        .collect())
 }
 
 /// A key without its quotes.

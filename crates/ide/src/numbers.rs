@@ -29,7 +29,9 @@ impl Numbers {
     pub fn new(convention: &dyn Convention, trace: &Trace) -> Numbers {
         let info = convention.info();
         let report = convention.count(trace, &Options::default());
-        let entries = report.as_ref().map_or(&[][..], |report| report.entries.as_slice());
+        let entries = report
+            .as_ref()
+            .map_or(&[][..], |report| report.entries.as_slice());
         let mut order: Vec<u32> = (0..entries.len() as u32).collect();
         if !entries.is_sorted_by_key(|entry| entry.call) {
             order.sort_by_key(|index| entries[*index as usize].call);
@@ -41,12 +43,24 @@ impl Numbers {
             sum += &entries[*index as usize].count;
         }
         sums.push(sum);
-        Numbers { report, identity: info.identity(), unit: info.unit, counts: info.counts, order, sums }
+        Numbers {
+            report,
+            identity: info.identity(),
+            unit: info.unit,
+            counts: info.counts,
+            order,
+            sums,
+        }
     }
 
     /// The model's count, as the tool gives it.
     pub fn total(&self) -> Option<&Dim> {
-        self.report.as_ref().ok()?.count.as_ref().map(|cost| cost.count())
+        self.report
+            .as_ref()
+            .ok()?
+            .count
+            .as_ref()
+            .map(|cost| cost.count())
     }
 
     /// The model's parameters, as the tool gives them.
@@ -65,16 +79,23 @@ impl Numbers {
     pub fn entries(&self, calls: &Range<CallId>) -> impl Iterator<Item = &Entry> {
         let (first, last) = self.bounds(calls);
         let entries = self.all();
-        self.order[first..last].iter().filter_map(move |index| entries.get(*index as usize))
+        self.order[first..last]
+            .iter()
+            .filter_map(move |index| entries.get(*index as usize))
     }
 
     fn all(&self) -> &[Entry] {
-        self.report.as_ref().map_or(&[], |report| report.entries.as_slice())
+        self.report
+            .as_ref()
+            .map_or(&[], |report| report.entries.as_slice())
     }
 
     fn bounds(&self, calls: &Range<CallId>) -> (usize, usize) {
         let entries = self.all();
-        let at = |call: CallId| self.order.partition_point(|index| entries[*index as usize].call < call);
+        let at = |call: CallId| {
+            self.order
+                .partition_point(|index| entries[*index as usize].call < call)
+        };
         let first = at(calls.start);
         (first, at(calls.end).max(first))
     }

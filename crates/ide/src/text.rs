@@ -56,13 +56,17 @@ impl Buffer {
             return length..length;
         };
         let end = self.starts.get(line + 1).copied().unwrap_or(length);
-        let content = self.text[start..end].trim_end_matches('\n').trim_end_matches('\r');
+        let content = self.text[start..end]
+            .trim_end_matches('\n')
+            .trim_end_matches('\r');
         start..start + content.len()
     }
 
     /// The line that holds a byte.
     pub fn line_of(&self, offset: usize) -> usize {
-        self.starts.partition_point(|start| *start <= offset).saturating_sub(1)
+        self.starts
+            .partition_point(|start| *start <= offset)
+            .saturating_sub(1)
     }
 
     /// The byte at a position. Beyond the end of a line is its end; beyond the last line, the end of the text.
@@ -94,9 +98,15 @@ impl Buffer {
         let character = match encoding {
             Encoding::Utf8 => before.len(),
             _ if before.is_ascii() => before.len(),
-            _ => before.chars().map(|character| width(character, encoding)).sum(),
+            _ => before
+                .chars()
+                .map(|character| width(character, encoding))
+                .sum(),
         };
-        Position { line: line as u32, character: character as u32 }
+        Position {
+            line: line as u32,
+            character: character as u32,
+        }
     }
 
     /// Replaces bytes. A range that is not inside the text, or cuts a character, is narrowed to what can be meant.
@@ -162,9 +172,27 @@ mod tests {
         let buffer = Buffer::new("a\r\nx𝒳é = 1\r");
         let at_equals = buffer.text().find('=').unwrap();
         let of = |encoding| buffer.position(at_equals, encoding);
-        assert_eq!(of(Encoding::Utf8), Position { line: 1, character: 8 });
-        assert_eq!(of(Encoding::Utf16), Position { line: 1, character: 5 });
-        assert_eq!(of(Encoding::Utf32), Position { line: 1, character: 4 });
+        assert_eq!(
+            of(Encoding::Utf8),
+            Position {
+                line: 1,
+                character: 8
+            }
+        );
+        assert_eq!(
+            of(Encoding::Utf16),
+            Position {
+                line: 1,
+                character: 5
+            }
+        );
+        assert_eq!(
+            of(Encoding::Utf32),
+            Position {
+                line: 1,
+                character: 4
+            }
+        );
         for encoding in [Encoding::Utf8, Encoding::Utf16, Encoding::Utf32] {
             assert_eq!(buffer.offset(of(encoding), encoding), at_equals);
         }
@@ -182,7 +210,16 @@ mod tests {
     #[test]
     fn inside_a_surrogate_pair() {
         let buffer = Buffer::new("x𝒳y");
-        assert_eq!(buffer.offset(Position { line: 0, character: 2 }, Encoding::Utf16), 1);
+        assert_eq!(
+            buffer.offset(
+                Position {
+                    line: 0,
+                    character: 2
+                },
+                Encoding::Utf16
+            ),
+            1
+        );
     }
 
     proptest! {

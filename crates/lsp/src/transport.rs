@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
+};
 use tokio::sync::mpsc;
 use tower::Service;
 use tower_lsp::jsonrpc::{Request, Response};
@@ -69,7 +71,10 @@ pub async fn serve<S: LanguageServer>(
         let exit = request.method() == "exit";
         let mut handler = service.call(request);
         // Up to its first await, now and here. Whoever polls it next brings a waker of their own.
-        match handler.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match handler
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             Poll::Ready(Ok(Some(response))) => send(&out, &response),
             Poll::Ready(_) => {}
             Poll::Pending => {
@@ -99,7 +104,10 @@ fn send(out: &mpsc::UnboundedSender<Vec<u8>>, message: &impl serde::Serialize) {
     }
 }
 
-async fn write_all(mut output: impl AsyncWrite + Unpin, mut messages: mpsc::UnboundedReceiver<Vec<u8>>) {
+async fn write_all(
+    mut output: impl AsyncWrite + Unpin,
+    mut messages: mpsc::UnboundedReceiver<Vec<u8>>,
+) {
     let mut buffer = Vec::new();
     while let Some(body) = messages.recv().await {
         buffer.clear();
@@ -125,17 +133,30 @@ async fn read_body(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = (&mut *input).take(MAX_HEADER).read_until(b'\n', &mut line).await.ok()?;
+        let read = (&mut *input)
+            .take(MAX_HEADER)
+            .read_until(b'\n', &mut line)
+            .await
+            .ok()?;
         if read == 0 {
             report_skipped(skipped);
             return None;
         }
         let text = std::str::from_utf8(&line).unwrap_or_default().trim_end();
-        let header = text.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("Content-Length"));
+        let header = text
+            .split_once(':')
+            .filter(|(name, _)| name.eq_ignore_ascii_case("Content-Length"));
         if let Some((_, value)) = header {
-            length = value.trim().parse().ok().filter(|length| *length <= MAX_MESSAGE);
+            length = value
+                .trim()
+                .parse()
+                .ok()
+                .filter(|length| *length <= MAX_MESSAGE);
             if length.is_none() {
-                log(format_args!("a message of {} bytes is not read", value.trim()));
+                log(format_args!(
+                    "a message of {} bytes is not read",
+                    value.trim()
+                ));
             }
         } else if text.is_empty() && line.ends_with(b"\n") {
             match length {
@@ -149,13 +170,19 @@ async fn read_body(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     report_skipped(skipped);
     let length = length?;
     let mut body = Vec::with_capacity(length.min(1 << 20) as usize);
-    let read = (&mut *input).take(length).read_to_end(&mut body).await.ok()?;
+    let read = (&mut *input)
+        .take(length)
+        .read_to_end(&mut body)
+        .await
+        .ok()?;
     (read as u64 == length).then_some(body)
 }
 
 fn report_skipped(bytes: u64) {
     if bytes > 0 {
-        log(format_args!("{bytes} bytes that are no message were skipped"));
+        log(format_args!(
+            "{bytes} bytes that are no message were skipped"
+        ));
     }
 }
 

@@ -1,0 +1,345 @@
+//! The workspace's answers about a place or a document: each looks the document up and asks the module that knows.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use modelcost_analysis::figure::Figure;
+use modelcost_analysis::reconcile::{Scenario, reconcile};
+use modelcost_core::convention;
+use modelcost_core::trace::Trace;
+
+use crate::actions::{self, Action};
+use crate::analysis::Analysis;
+use crate::card;
+use crate::completion::{self, Item};
+use crate::config::{Settings, Units};
+use crate::format;
+use crate::hints::Subject;
+use crate::hover::{self, Hover};
+use crate::names::{self, RenameError};
+use crate::outline::{self, OutlineItem};
+use crate::signature::{self, SignatureHelp};
+use crate::workspace::{Choice, Workspace};
+
+/// A line above the text that says something and may do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lens {
+    /// Where it belongs.
+    pub span: Range<usize>,
+    /// What it says.
+    pub title: String,
+    /// The command behind it, which takes the document's URI.
+    pub command: Option<&'static str>,
+}
+
+/// The totals of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// `tool@version/variant`
+    pub convention: String,
+    /// Who chose it.
+    pub chosen: &'static str,
+    /// The count with its unit, short.
+    pub count: Option<String>,
+    /// The parameters, short.
+    pub params: Option<String>,
+    /// The count, exact.
+    pub count_exact: Option<String>,
+    /// The parameters, exact.
+    pub params_exact: Option<String>,
+    /// Whether the text has an error and the figures are from before it.
+    pub stale: bool,
+}
+
+impl Workspace {
+    fn with<T>(
+        &mut self,
+        uri: &str,
+        answer: impl FnOnce(&Analysis, &Choice, &Settings, &str) -> T,
+    ) -> Option<T> {
+        let choice = self.choice(uri)?;
+        let (settings, _) = self.settings(uri);
+        self.analysis(uri)?;
+        let (analysis, text) = self.analyzed(uri)?;
+        Some(answer(analysis, &choice, &settings, text))
+    }
+
+    /// What is said about the thing at an offset.
+    pub fn hover(&mut self, uri: &str, offset: usize) -> Option<Hover> {
+        self.with(uri, |analysis, choice, settings, text| {
+            hover::hover(analysis, choice.convention, settings, text, offset)
+        })?
+    }
+
+    /// What a hint's subject costs and why.
+    pub fn card(&mut self, uri: &str, subject: Subject) -> Option<String> {
+        self.with(uri, |analysis, choice, settings, _| {
+            card::card(analysis, choice.convention, settings, subject)
+        })?
+    }
+
+    /// What could be typed at an offset.
+    pub fn completion(&mut self, uri: &str, offset: usize) -> Vec<Item> {
+        if let Some(document) = self.document(uri).filter(|document| document.is_config()) {
+            return completion::complete_config(document.buffer().text(), offset);
+        }
+        self.with(uri, |analysis, _, _, text| {
+            completion::complete(analysis, text, offset)
+        })
+        .unwrap_or_default()
+    }
+
+    /// The signature of the call at an offset.
+    pub fn signature_help(&mut self, uri: &str, offset: usize) -> Option<SignatureHelp> {
+        self.with(uri, |analysis, _, _, text| {
+            signature::signature_help(analysis, text, offset)
+        })?
+    }
+
+    /// Where the name at an offset is defined, and where it is used; the definition first.
+    pub fn occurrences(&mut self, uri: &str, offset: usize) -> Vec<Range<usize>> {
+        let found = self.with(uri, |analysis, _, _, text| {
+            names::occurrences(&analysis.document, text, offset)
+        });
+        found.flatten().map_or(Vec::new(), |(_, spans)| spans)
+    }
+
+    /// The places where the name at an offset is to be replaced.
+    pub fn rename(
+        &mut self,
+        uri: &str,
+        offset: usize,
+        new: &str,
+    ) -> Option<Result<Vec<Range<usize>>, RenameError>> {
+        self.with(uri, |analysis, _, _, text| {
+            names::rename(&analysis.document, text, offset, new)
+        })
+    }
+
+    /// The structure of a document.
+    pub fn outline(&mut self, uri: &str) -> Vec<OutlineItem> {
+        self.with(uri, |analysis, _, _, text| outline::outline(analysis, text))
+            .unwrap_or_default()
+    }
+
+    /// The lines of a document that can be folded.
+    pub fn folds(&mut self, uri: &str) -> Vec<(usize, usize)> {
+        if self.analysis(uri).is_none() {
+            return Vec::new();
+        }
+        self.document(uri)
+            .map_or(Vec::new(), |document| outline::folds(document.buffer()))
+    }
+
+    /// What is offered at a range.
+    pub fn actions(&mut self, uri: &str, range: Range<usize>) -> Vec<Action> {
+        let diagnostics = self.diagnostics(uri);
+        let Some(document) = self.document(uri) else {
+            return Vec::new();
+        };
+        let mut out = actions::fixes(&diagnostics, document.buffer().text(), &range);
+        let directive = self.directive(uri);
+        let rest = self.with(uri, |analysis, choice, _, text| {
+            let mut rest = actions::rewrites(analysis, text, range.start);
+            let on_model = analysis
+                .document
+                .model_span
+                .is_some_and(|span| span.touches(range.start));
+            let on_directive = directive
+                .as_ref()
+                .is_some_and(|d| d.span.start <= range.end && range.start <= d.span.end);
+            if on_model || on_directive {
+                let own = choice.convention.info().identity();
+                let mut offered = Vec::new();
+                for registration in convention::all() {
+                    // One release of each tool; the rest are for completion.
+                    if registration.identity() != own && !offered.contains(&registration.id) {
+                        offered.push(registration.id);
+                        rest.push(actions::choose_in_file(directive.as_ref(), registration.id));
+                    }
+                }
+            }
+            rest
+        });
+        out.extend(rest.unwrap_or_default());
+        out
+    }
+
+    /// The lenses of a document: the total, the convention, and a comparison.
+    pub fn lenses(&mut self, uri: &str) -> Vec<Lens> {
+        let (settings, _) = self.settings(uri);
+        if !settings.lens {
+            return Vec::new();
+        }
+        let Some(status) = self.status(uri) else {
+            return Vec::new();
+        };
+        let Some(analysis) = self.analysis(uri) else {
+            return Vec::new();
+        };
+        let document = &analysis.document;
+        let Some(span) = document
+            .model_span
+            .or(document.name.as_ref().map(|name| name.span))
+        else {
+            return Vec::new();
+        };
+        let span = span.range();
+        let mut total: Vec<String> = Vec::new();
+        total.extend(status.count.clone());
+        total.extend(status.params.clone());
+        if total.is_empty() {
+            return Vec::new();
+        }
+        let stale = if status.stale {
+            " (before the error)"
+        } else {
+            ""
+        };
+        let lens = |title: String, command| Lens {
+            span: span.clone(),
+            title,
+            command,
+        };
+        vec![
+            lens(
+                format!("{}{stale}", total.join(" · ")),
+                Some("modelcost.report"),
+            ),
+            lens(status.convention.clone(), Some("modelcost.pickConvention")),
+            lens("compare".into(), Some("modelcost.compare")),
+        ]
+    }
+
+    /// The convention and totals of a document.
+    pub fn status(&mut self, uri: &str) -> Option<Status> {
+        let choice = self.choice(uri)?;
+        let numbers = self.numbers(uri)?;
+        let complete = self.analysis(uri)?.is_complete();
+        let status = Status {
+            convention: numbers.identity.clone(),
+            chosen: choice.chosen.name(),
+            count: numbers
+                .total()
+                .map(|count| format::count(count, Units::Auto, numbers.unit)),
+            params: numbers
+                .total_params()
+                .map(|params| format::params(params, Units::Auto)),
+            count_exact: numbers.total().map(format::exact),
+            params_exact: numbers.total_params().map(format::exact),
+            stale: false,
+        };
+        Some(self.last_good_status(uri, complete, status))
+    }
+
+    /// The totals of a document under every convention, as Markdown.
+    pub fn compare(&mut self, uri: &str) -> Option<String> {
+        self.with(uri, |analysis, _, settings, _| {
+            let name = &analysis.trace().name;
+            format!(
+                "# {name} under every convention\n\n{}",
+                card::comparison_table(analysis, settings)
+            )
+        })
+    }
+
+    /// What the tool prints for a document; a table of its layers where it prints nothing that is known.
+    pub fn report(&mut self, uri: &str) -> Option<String> {
+        self.with(uri, |analysis, choice, _, _| {
+            let trace = analysis.trace();
+            let identity = choice.convention.info().identity();
+            let mut out = format!("# {} as {identity} reports it\n\n", trace.name);
+            match choice.convention.printed(trace) {
+                Some(Ok(text)) => drop(write!(out, "```text\n{}\n```\n", text.trim_end())),
+                Some(Err(failure)) => drop(writeln!(out, "{failure}")),
+                None => out.push_str(&layer_table(analysis, choice)),
+            }
+            out
+        })
+    }
+
+    /// Which conventions give a figure for a document, as Markdown; or why the figure cannot be read.
+    pub fn reconcile(&mut self, uri: &str, figure: &str) -> Option<Result<String, String>> {
+        let figure: Figure = match figure.parse() {
+            Ok(figure) => figure,
+            Err(error) => return Some(Err(format!("{error}"))),
+        };
+        self.with(uri, |analysis, _, _, _| {
+            Ok(readings(analysis.trace(), &figure))
+        })
+    }
+}
+
+fn readings(trace: &Trace, figure: &Figure) -> String {
+    let conventions: Vec<_> = convention::all()
+        .into_iter()
+        .map(|registration| (registration.load)())
+        .collect();
+    let scenario = Scenario {
+        changes: Vec::new(),
+        surprise: 0,
+        trace: trace.clone(),
+    };
+    let answer = reconcile(&[scenario], &conventions, figure, None);
+    let fits = answer.readings.iter().any(|reading| reading.fits);
+    let title = match fits {
+        true => format!("# What gives {figure} for {}", trace.name),
+        false => format!("# Nothing gives {figure} for {}; the nearest", trace.name),
+    };
+    let mut out =
+        format!("{title}\n\n| convention | value | as | assuming | |\n|:--|--:|:--|:--|--:|\n");
+    for reading in &answer.readings {
+        let gap = if reading.fits {
+            String::new()
+        } else {
+            format!("{:+.2} %", reading.gap * 100.0)
+        };
+        let assumed = reading.changes.join(", ");
+        let value = format::exact(&modelcost_core::dim::Dim::Const(reading.value as i128));
+        let _ = writeln!(
+            out,
+            "| {} | {value} | {}s | {assumed} | {gap} |",
+            reading.convention, reading.unit
+        );
+    }
+    if let Some(decide) = &answer.decide {
+        let _ = writeln!(out, "\n{decide}");
+    }
+    out
+}
+
+fn layer_table(analysis: &Analysis, choice: &Choice) -> String {
+    let numbers = analysis.numbers(choice.convention);
+    let report = match &numbers.report {
+        Ok(report) => report,
+        Err(failure) => return failure.to_string(),
+    };
+    let mut out = format!(
+        "| layer | class | output | parameters | {} |\n|:--|:--|:--|--:|--:|\n",
+        numbers.unit
+    );
+    let shown = |value: &Option<modelcost_core::dim::Dim>| {
+        value.as_ref().map_or(String::new(), format::exact)
+    };
+    for layer in &report.layers {
+        let name = if layer.path.is_empty() {
+            "(model)"
+        } else {
+            &layer.path
+        };
+        let shape = layer
+            .output_shape
+            .as_deref()
+            .map_or(String::new(), format::shape);
+        let (params, count) = (shown(&layer.params), shown(&layer.count));
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {shape} | {params} | {count} |",
+            layer.class
+        );
+    }
+    for extra in &report.extras {
+        let _ = writeln!(out, "\n{}: {}", extra.name, extra.value);
+    }
+    out
+}

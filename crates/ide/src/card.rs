@@ -1,0 +1,348 @@
+//! What a thing costs, as Markdown: for hovers and for the tooltips of hints.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use modelcost_core::convention::{self, Convention};
+use modelcost_core::dim::Dim;
+use modelcost_core::report::Entry;
+use modelcost_core::table::describe;
+use modelcost_core::trace::CallId;
+
+use crate::analysis::{Analysis, LayerFacts};
+use crate::config::Settings;
+use crate::format;
+use crate::hints::{self, Subject};
+use crate::numbers::Numbers;
+
+/// More formulas than this are a page, not a card.
+const MAX_FORMULAS: usize = 4;
+
+/// The card of a subject: title, what it gives and holds, what the convention counts and why, and what the others say.
+pub fn card(
+    analysis: &Analysis,
+    convention: &dyn Convention,
+    settings: &Settings,
+    subject: Subject,
+) -> Option<String> {
+    if subject == Subject::Model {
+        return model_card(analysis, convention, settings);
+    }
+    let facts = hints::facts(analysis, subject);
+    let mut out = title(analysis, subject, &facts)?;
+    let numbers = analysis.numbers(convention);
+    out.push_str(&counted(analysis, convention, &numbers, &facts));
+    out.push_str(&comparison(analysis, settings, &numbers, |numbers| {
+        analysis.count(numbers, &facts.calls)
+    }));
+    Some(out)
+}
+
+fn title(analysis: &Analysis, subject: Subject, facts: &LayerFacts) -> Option<String> {
+    let document = &analysis.document;
+    let mut out = String::new();
+    match subject {
+        Subject::Layer(index) => {
+            let layer = document.layers.get(index)?;
+            let name = analysis.path(layer).or_else(|| layer_name(layer));
+            let _ = write!(out, "**{}**", name.unwrap_or_else(|| "layer".into()));
+            let made = analysis
+                .traced
+                .made_by(layer.id)
+                .first()
+                .and_then(|made| made.module);
+            if let Some(module) = made {
+                let _ = write!(
+                    out,
+                    " · `{}`",
+                    analysis.trace().module(module).class.short_name()
+                );
+            }
+        }
+        Subject::Block(index) => {
+            let block = document.blocks.get(index)?;
+            let _ = write!(out, "**{}** · block", block.name.name);
+        }
+        Subject::Model | Subject::Node(_) => return None,
+    }
+    if facts.times > 1 {
+        let _ = write!(out, " · ×{}", facts.times);
+    }
+    out.push_str("\n\n");
+    let mut line = Vec::new();
+    if let Some((first, last)) = &facts.shapes {
+        let shape = match first == last {
+            true => format::shape(first),
+            false => format!("{} … {}", format::shape(first), format::shape(last)),
+        };
+        let dtype = facts
+            .dtype
+            .map_or(String::new(), |dtype| format!(" {dtype}"));
+        line.push(format!("→ `{shape}`{dtype}"));
+    }
+    if let Some(params) = &facts.params {
+        line.push(format!("{} parameters", format::exact(params)));
+    }
+    if !line.is_empty() {
+        let _ = writeln!(out, "{}\n", line.join(" · "));
+    }
+    Some(out)
+}
+
+/// What a layer is called, or the start of its line where it has no name.
+pub fn layer_name(layer: &modelcost_spec::Layer) -> Option<String> {
+    use modelcost_spec::Key;
+    match &layer.key {
+        Key::Name(name) => Some(name.to_string()),
+        Key::Pattern { stem, .. } => Some(stem.to_string()),
+        Key::Unpack(names) => {
+            let names: Vec<&str> = names.iter().map(|name| name.name.as_str()).collect();
+            Some(names.join(", "))
+        }
+        Key::Next => None,
+    }
+}
+
+/// What the convention counts, with the formulas and their values.
+fn counted(
+    analysis: &Analysis,
+    convention: &dyn Convention,
+    numbers: &Numbers,
+    facts: &LayerFacts,
+) -> String {
+    let mut out = String::new();
+    let info = convention.info();
+    let identity = &numbers.identity;
+    if !numbers.counts {
+        let _ = writeln!(out, "**{identity}** counts parameters only.\n");
+        return out;
+    }
+    if let Err(failure) = &numbers.report {
+        let _ = writeln!(out, "**{identity}**: {failure}\n");
+        return out;
+    }
+    let Some(count) = analysis.count(numbers, &facts.calls) else {
+        let _ = writeln!(out, "**{identity}**: not called\n");
+        return out;
+    };
+    let _ = write!(
+        out,
+        "**{identity}**: **{}** {}",
+        format::exact(&count),
+        info.unit
+    );
+    if let Some(share) = share(&count, numbers) {
+        let _ = write!(out, " · {share} of the model");
+    }
+    out.push_str("\n\n");
+    let entries: Vec<&Entry> = facts
+        .calls
+        .iter()
+        .flat_map(|range| numbers.entries(range))
+        .collect();
+    if entries.is_empty() {
+        let _ = writeln!(out, "No rule of {identity} counts it.\n");
+        return out;
+    }
+    out.push_str(&formulas(analysis, convention, &entries));
+    out
+}
+
+/// The rules that gave some entries, each once, with the formula, its values at the first of them, and its source.
+fn formulas(analysis: &Analysis, convention: &dyn Convention, entries: &[&Entry]) -> String {
+    let mut out = String::new();
+    let mut seen: Vec<(usize, &str)> = Vec::new();
+    for entry in entries {
+        if seen.contains(&(entry.rule, entry.part.as_str())) {
+            continue;
+        }
+        if seen.len() == MAX_FORMULAS {
+            out.push_str("…\n\n");
+            break;
+        }
+        seen.push((entry.rule, entry.part.as_str()));
+        out.push_str(&formula(analysis, convention, entry, entries));
+    }
+    out
+}
+
+fn formula(
+    analysis: &Analysis,
+    convention: &dyn Convention,
+    entry: &Entry,
+    entries: &[&Entry],
+) -> String {
+    let same = |other: &&&Entry| other.rule == entry.rule && other.part == entry.part;
+    let times = entries.iter().filter(same).count();
+    let sum: Dim = entries
+        .iter()
+        .filter(same)
+        .map(|entry| entry.count.clone())
+        .sum();
+    let mut out = String::new();
+    let what = describe(analysis.trace(), entry.call);
+    let part = if entry.part.is_empty() {
+        String::new()
+    } else {
+        format!(" · {}", entry.part)
+    };
+    let _ = writeln!(out, "{what}{part}\n\n```python");
+    if let Some(formula) = convention.formula(entry) {
+        let _ = writeln!(out, "{}", formula.text());
+    }
+    let values = convention.with_values(analysis.trace(), entry);
+    let result = format::exact(&entry.count);
+    match values {
+        Some(values) if values != result => drop(writeln!(out, "= {values}\n= {result}")),
+        _ => drop(writeln!(out, "= {result}")),
+    }
+    out.push_str("```\n");
+    if times > 1 {
+        let _ = writeln!(
+            out,
+            "{times} times like this, {} in all\n",
+            format::exact(&sum)
+        );
+    }
+    if let Some(rule) = convention.rules().get(entry.rule) {
+        if !rule.note.is_empty() {
+            let _ = writeln!(out, "{}\n", rule.note);
+        }
+        if !rule.source.is_empty() {
+            let _ = writeln!(out, "*{}*\n", rule.source);
+        }
+    }
+    out
+}
+
+fn share(count: &Dim, numbers: &Numbers) -> Option<String> {
+    let (count, total) = (count.as_const()?, numbers.total()?.as_const()?);
+    (total > 0).then(|| format!("{:.2} %", count as f64 / total as f64 * 100.0))
+}
+
+/// The same under every other convention.
+fn comparison(
+    analysis: &Analysis,
+    settings: &Settings,
+    own: &Numbers,
+    value: impl Fn(&Numbers) -> Option<Dim>,
+) -> String {
+    let mut rows = Vec::new();
+    for other in compared(settings) {
+        if other.info().identity() == own.identity || !other.info().counts {
+            continue;
+        }
+        let numbers = analysis.numbers(other);
+        let shown = match (&numbers.report, value(&numbers)) {
+            (Err(_), _) => "fails".to_string(),
+            (Ok(_), None) => "–".to_string(),
+            (Ok(_), Some(count)) => format!("{} {}", format::exact(&count), numbers.unit),
+        };
+        rows.push(format!("| {} | {shown} |", numbers.identity));
+    }
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!("| convention | |\n|:--|--:|\n{}\n", rows.join("\n")),
+    }
+}
+
+/// The conventions that a table compares: those of the settings, or all.
+pub fn compared(settings: &Settings) -> Vec<&'static dyn Convention> {
+    match settings.compare.is_empty() {
+        true => convention::all()
+            .into_iter()
+            .map(|registration| (registration.load)())
+            .collect(),
+        false => settings
+            .compare
+            .iter()
+            .filter_map(|name| convention::find(name).ok())
+            .collect(),
+    }
+}
+
+fn model_card(
+    analysis: &Analysis,
+    convention: &dyn Convention,
+    settings: &Settings,
+) -> Option<String> {
+    let numbers = analysis.numbers(convention);
+    let trace = analysis.trace();
+    let mut out = format!("**{}**\n\n", trace.name);
+    for (name, id) in &trace.inputs {
+        let tensor = trace.tensor(*id);
+        let shape = tensor.shape.as_deref().map_or("?".into(), format::shape);
+        let dtype = tensor
+            .dtype
+            .map_or(String::new(), |dtype| format!(" {dtype}"));
+        let _ = writeln!(out, "`{name}`: `{shape}`{dtype}\n");
+    }
+    let (params, trainable) = trace.parameter_count(modelcost_core::trace::Trace::ROOT);
+    let frozen = if params == trainable {
+        String::new()
+    } else {
+        format!(", {} trained", format::exact(&trainable))
+    };
+    let _ = writeln!(out, "{} parameters{frozen}\n", format::exact(&params));
+    match (&numbers.report, numbers.total()) {
+        (Err(failure), _) => drop(writeln!(out, "**{}**: {failure}\n", numbers.identity)),
+        (Ok(_), Some(total)) => {
+            let _ = writeln!(
+                out,
+                "**{}**: **{}** {}\n",
+                numbers.identity,
+                format::exact(total),
+                numbers.unit
+            );
+            let _ = writeln!(out, "{}\n", convention.info().summary);
+        }
+        (Ok(_), None) => drop(writeln!(
+            out,
+            "**{}** counts parameters only.\n",
+            numbers.identity
+        )),
+    }
+    if let Ok(report) = &numbers.report {
+        for note in report.fidelity.notes.iter().take(5) {
+            let _ = writeln!(out, "- {note}");
+        }
+    }
+    out.push_str(&comparison(analysis, settings, &numbers, |numbers| {
+        numbers.total().cloned()
+    }));
+    Some(out)
+}
+
+/// The totals under every convention, as a Markdown table: what the command `compare` shows.
+pub fn comparison_table(analysis: &Analysis, settings: &Settings) -> String {
+    let mut out = String::from(
+        "| convention | count | unit | parameters | what it counts |\n|:--|--:|:--|--:|:--|\n",
+    );
+    for convention in compared(settings) {
+        let info = convention.info();
+        let numbers = analysis.numbers(convention);
+        let count = match (&numbers.report, numbers.total()) {
+            (Err(failure), _) => failure.to_string().replace('|', "\\|"),
+            (Ok(_), Some(total)) => format::exact(total),
+            (Ok(_), None) => "–".into(),
+        };
+        let params = numbers.total_params().map_or("–".into(), format::exact);
+        let unit = if info.counts {
+            info.unit.to_string()
+        } else {
+            "–".into()
+        };
+        let _ = writeln!(
+            out,
+            "| {} | {count} | {unit} | {params} | {} |",
+            numbers.identity,
+            info.summary.replace('|', "\\|")
+        );
+    }
+    out
+}
+
+/// The calls of one layer, for a caller that has only the subject.
+pub fn calls(analysis: &Analysis, subject: Subject) -> Vec<Range<CallId>> {
+    hints::facts(analysis, subject).calls
+}

@@ -217,6 +217,17 @@ pub struct Argument {
     pub passed: Passed,
 }
 
+impl Argument {
+    /// An argument that is passed by position.
+    pub fn new(name: impl Into<SmolStr>, value: impl Into<Value>) -> Argument {
+        Argument {
+            name: name.into(),
+            value: value.into(),
+            passed: Passed::Position,
+        }
+    }
+}
+
 /// How an argument came to its parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
@@ -674,6 +685,20 @@ impl TraceBuilder {
             call.end = end;
             call.output = output;
         }
+    }
+
+    /// Adds a call that makes one tensor and calls nothing else.
+    pub fn leaf(
+        &mut self,
+        target: Target,
+        arguments: Vec<Argument>,
+        shape: Shape,
+        dtype: DType,
+    ) -> TensorId {
+        self.begin(target, arguments, None);
+        let output = self.output_tensor(Some(shape), Some(dtype));
+        self.end(Value::Tensor(output));
+        output
     }
 
     /// The innermost open call.

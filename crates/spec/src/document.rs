@@ -27,7 +27,10 @@ pub struct Document {
     pub budget: Vec<Budget>,
     /// What is wrong with the text itself.
     pub(crate) errors: Vec<Diagnostic>,
+    /// Whether the text is not even TOML.
+    pub(crate) is_broken: bool,
     is_spec: bool,
+    is_empty: bool,
 }
 
 /// A layer of the document: one entry of a table or an array.
@@ -245,12 +248,16 @@ impl Document {
     pub fn parse(text: &str) -> (Document, Vec<Diagnostic>) {
         let (entries, mut diagnostics) = tree::parse(text);
         let (mut document, more) = read::read(&entries);
-        diagnostics.extend(more);
+        document.is_broken = !diagnostics.is_empty();
         document.is_spec = entries
             .iter()
             .any(|entry| ["model", "layers"].contains(&entry.key.value.as_str()));
-        if diagnostics.is_empty() {
-            crate::names::check(&document, &mut diagnostics);
+        document.is_empty = text.trim().is_empty();
+        if document.is_spec && !document.is_broken {
+            diagnostics.extend(more);
+            if diagnostics.is_empty() {
+                crate::names::check(&document, &mut diagnostics);
+            }
         }
         diagnostics.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.start));
         document.errors = diagnostics
@@ -264,6 +271,11 @@ impl Document {
     /// Whether the text is a spec at all, and not some other TOML file.
     pub fn is_spec(&self) -> bool {
         self.is_spec
+    }
+
+    /// Whether there is nothing in the text.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty
     }
 
     /// A layer.

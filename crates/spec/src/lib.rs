@@ -27,8 +27,11 @@ pub use run::{MAX_MODULES, Made, Traced};
 impl Document {
     /// Runs the model. Fails on any error of the text or of the run.
     pub fn trace(&self, options: &Options) -> Result<Trace, Vec<Diagnostic>> {
+        if self.is_broken {
+            return Err(self.errors.clone());
+        }
         let traced = self.trace_partial(options);
-        if self.errors.is_empty() && traced.is_complete() {
+        if traced.is_complete() {
             return Ok(traced.trace);
         }
         let mut diagnostics = self.errors.clone();
@@ -40,7 +43,12 @@ impl Document {
     /// Runs as much of the model as can be run. The errors that [`Document::parse`] gave are not
     /// repeated.
     pub fn trace_partial(&self, options: &Options) -> Traced {
-        run::run(self, options)
+        let mut traced = run::run(self, options);
+        if self.is_broken {
+            // What the rest of the text means is a guess until its TOML is right.
+            traced.diagnostics.clear();
+        }
+        traced
     }
 }
 

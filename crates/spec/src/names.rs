@@ -20,6 +20,10 @@ pub struct Names {
     pub references: Vec<Reference>,
     /// Names that refer to nothing that is known before the model runs.
     pub(crate) unresolved: Vec<Ident>,
+    /// Definitions of a name that has one in the same place: the second and the first.
+    pub(crate) twice: Vec<(usize, usize)>,
+    /// Definitions that hide another.
+    pub(crate) hiding: Vec<(usize, usize)>,
 }
 
 /// The definition of a name.
@@ -125,6 +129,20 @@ impl<'d> Walk<'d> {
             kind,
         });
         let index = self.names.definitions.len() - 1;
+        let is_layer = |kind| matches!(kind, DefinitionKind::Layer(_) | DefinitionKind::Tensor);
+        if name.name != "_" && is_layer(kind) {
+            let here = self.frames.last().and_then(|frame| frame.get(&name.name));
+            match (here.copied().flatten(), self.lookup(&name.name).flatten()) {
+                (Some(first), _) => self.names.twice.push((index, first)),
+                (None, Some(hidden)) => {
+                    let kind = self.names.definitions[hidden].kind;
+                    if matches!(kind, DefinitionKind::Argument | DefinitionKind::Variable) {
+                        self.names.hiding.push((index, hidden));
+                    }
+                }
+                _ => {}
+            }
+        }
         if let Some(frame) = self.frames.last_mut() {
             frame.insert(name.name.clone(), Some(index));
         }
@@ -359,6 +377,32 @@ pub(crate) fn check(document: &Document, diagnostics: &mut Vec<Diagnostic>) {
     let names = document.names();
     for name in &names.unresolved {
         diagnostics.push(unknown(document, &names, name));
+    }
+    for (second, first) in &names.twice {
+        let (second, first) = (&names.definitions[*second], &names.definitions[*first]);
+        let message = format!("the name {} is used twice", second.name);
+        let mut diagnostic = Diagnostic::error(message, second.span.range());
+        diagnostic
+            .related
+            .push((first.span.range(), "first here".into()));
+        diagnostic.help = Some("give one of the two another name".into());
+        diagnostics.push(diagnostic);
+    }
+    for (index, hidden) in &names.hiding {
+        let (definition, hidden) = (&names.definitions[*index], &names.definitions[*hidden]);
+        let what = match hidden.kind {
+            DefinitionKind::Argument => "the argument",
+            _ => "the variable",
+        };
+        let message = format!(
+            "from here on '{}' is this layer, and {what} of that name is hidden",
+            definition.name
+        );
+        diagnostics.push(Diagnostic {
+            severity: Severity::Warning,
+            related: vec![(hidden.span.range(), "hidden".into())],
+            ..Diagnostic::error(message, definition.span.range())
+        });
     }
     unused(document, &names, diagnostics);
 }

@@ -63,27 +63,13 @@ pub(crate) fn parse(source: &str) -> (Vec<Entry>, Vec<Diagnostic>) {
     }
     let (table, errors) = DeTable::parse_recoverable(source);
     let entries = convert_table(source, table.get_ref());
-    let mut diagnostics: Vec<Diagnostic> = Vec::new();
-    for error in errors.into_iter().take(10 * MAX_ERRORS) {
+    // One mistake often upsets the reader again further down; the first message is the useful one.
+    let first = errors.first().map(|error| {
         let span = error.span().unwrap_or(source.len()..source.len());
-        let diagnostic = explain(source, &entries, error.message(), span.clone());
-        // One mistake often upsets the reader twice; the first message at a line is the useful one.
-        let line = |at: usize| source[..at.min(source.len())].matches('\n').count();
-        let seen = diagnostics.iter().any(|earlier| {
-            earlier
-                .span
-                .as_ref()
-                .is_some_and(|earlier| line(earlier.start) == line(span.start))
-        });
-        if !seen && diagnostics.len() < MAX_ERRORS {
-            diagnostics.push(diagnostic);
-        }
-    }
-    (entries, diagnostics)
+        explain(source, &entries, error.message(), span)
+    });
+    (entries, first.into_iter().collect())
 }
-
-/// More errors than anyone reads; a binary file has one at every byte.
-const MAX_ERRORS: usize = 20;
 
 fn explain(
     source: &str,

@@ -158,10 +158,12 @@ impl<'d> Run<'d> {
         match self.free_dotted_name(callee, context) {
             Some(dotted) => !builtins::is_function(&dotted) && self.class_named(&dotted).is_some(),
             None => match &callee.kind {
-                ExprKind::Name(name) => match context.scope.get(name).and_then(|b| b.value) {
-                    Some(Val::Data(Value::Opaque(class))) => self.class_named(&class).is_some(),
-                    _ => false,
-                },
+                ExprKind::Name(name) => {
+                    context.scope.with(name, |binding| match &binding.value {
+                        Some(Val::Data(Value::Opaque(class))) => self.class_named(class).is_some(),
+                        _ => false,
+                    }) == Some(true)
+                }
                 _ => false,
             },
         }
@@ -411,6 +413,32 @@ impl<'d> Run<'d> {
         let Some(instance) = self.instance(module) else {
             return Err(Fail::Poisoned);
         };
+        let Some(index) = instance.block else {
+            return self.body_of(module, body, given, span);
+        };
+        let name = self.document.blocks[index].name.name.clone();
+        let place = self.trace().module(module).span.unwrap_or(span);
+        self.stack.push((name, place));
+        let result = self.body_of(module, body, given, span);
+        // Reported while it is known which block it happened in.
+        let result = match result {
+            Err(fail @ Fail::Error(_)) => self.report(fail).and(Ok(Val::Unknown)),
+            result => result,
+        };
+        self.stack.pop();
+        result
+    }
+
+    fn body_of(
+        &mut self,
+        module: ModuleId,
+        body: &'d crate::document::Body,
+        given: Option<&Given>,
+        span: Span,
+    ) -> Result<Val> {
+        let Some(instance) = self.instance(module) else {
+            return Err(Fail::Poisoned);
+        };
         let context = Context {
             scope: Scope::inside(&instance.scope),
             owner: module,
@@ -616,9 +644,19 @@ impl<'d> Run<'d> {
         for tensor in tensors.into_iter().take(3) {
             if let Some((origin, what)) = self.origin(tensor)
                 && origin != place
+                && diagnostic
+                    .related
+                    .iter()
+                    .all(|(span, _)| *span != origin.range())
             {
                 diagnostic.related.push((origin.range(), what));
             }
+        }
+        let several = |value: &Value| value.items().is_some_and(|items| !items.is_empty());
+        if diagnostic.message.contains("must be a tensor")
+            && given.positional.iter().any(|(value, _)| several(value))
+        {
+            diagnostic.help = Some("take one of the values, as in Linear(8, 2)(lstm[0])".into());
         }
         Fail::Error(Box::new(diagnostic))
     }
@@ -656,15 +694,21 @@ impl<'d> Run<'d> {
             return Fail::Poisoned;
         }
         let block = self.block_at(span);
-        let later = self.document.layers.iter().find(|layer| {
+        let same = self.document.layers.iter().filter(|layer| {
             let same = matches!(&layer.key, crate::document::Key::Name(key) if key == name);
-            same && layer.span.start > span.start && layer.block == block
+            same && layer.block == block
         });
-        if let Some(later) = later {
-            let mut diagnostic = Diagnostic::error(
-                format!("'{name}' is used before it is made: layers run from top to bottom"),
-                span.range(),
-            );
+        let later = same.max_by_key(|layer| layer.span.end);
+        if let Some(later) = later.filter(|layer| layer.span.end >= span.end) {
+            if later.span.touches(span.start as usize) {
+                return Fail::Error(Box::new(
+                    Diagnostic::error(format!("'{name}' needs itself"), span.range())
+                        .with_help("apply it to the input, or to a layer above"),
+                ));
+            }
+            let message =
+                format!("'{name}' is used before it is made: layers run from top to bottom");
+            let mut diagnostic = Diagnostic::error(message, span.range());
             let place = later.key_span.unwrap_or(later.span);
             diagnostic
                 .related

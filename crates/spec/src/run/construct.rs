@@ -9,9 +9,9 @@ use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
 use modelcost_core::trace::{Class, Module, ModuleId, Shape};
 
 use super::scope::{Binding, Scope};
-use super::{Context, Instance, Kind, Result, Run, Slot, Val, error};
+use super::{Context, Fail, Instance, Kind, Result, Run, Slot, Val, error};
 use crate::catalogue;
-use crate::document::{Body, Layers, Size};
+use crate::document::{Body, Key, Layers, Size};
 
 impl<'d> Run<'d> {
     /// Makes the module that `Class(arguments)` stands for, in the place of the current line.
@@ -53,7 +53,14 @@ impl<'d> Run<'d> {
         let built = self.instance(owner).is_some_and(|instance| instance.built);
         match self.child(owner, &slot.name) {
             Some(module) if built => Ok(Some(module)),
-            Some(_) => error(format!("the name {} is used twice", slot.name), slot.span),
+            Some(_) => {
+                let layer = slot.layer.map(|layer| &self.document.layer(layer).key);
+                match layer {
+                    // Seen when the document was read.
+                    Some(Key::Name(_)) => Err(Fail::Poisoned),
+                    _ => error(format!("the name {} is used twice", slot.name), slot.span),
+                }
+            }
             None => Ok(None),
         }
     }
@@ -122,7 +129,11 @@ impl<'d> Run<'d> {
             owner: slot.owner.unwrap_or(ModuleId::new(0)),
         };
         self.bind_parameters(&block.name.name, &block.args, Some(&given), &inner, span)?;
-        self.body_module(&block.body, &block.name.name, slot, scope, span)
+        let module = self.body_module(&block.body, &block.name.name, slot, scope, span)?;
+        if let Some(instance) = self.instances[module.index()].as_mut() {
+            instance.block = Some(index);
+        }
+        Ok(module)
     }
 
     /// Makes the module of a block or container; its layers are made when it first runs.
@@ -150,6 +161,7 @@ impl<'d> Run<'d> {
                 path,
                 scope: scope.clone(),
                 built: false,
+                block: None,
                 broken: None,
             },
         );
@@ -265,6 +277,7 @@ impl<'d> Run<'d> {
                 path,
                 scope: context.scope.clone(),
                 built: true,
+                block: None,
                 broken: None,
             },
         );

@@ -244,16 +244,20 @@ impl<'d> Run<'d> {
         context: &Context,
     ) -> Result<Option<ModuleId>> {
         match &expr.kind {
-            ExprKind::Name(name) => match context.scope.get(name) {
-                Some(binding) => match binding.left_out {
-                    Some(condition) => self.left_out(name, condition, expr.span),
-                    None => Ok(binding.module.or(match binding.value {
+            ExprKind::Name(name) => {
+                let found = context.scope.with(name, |binding| {
+                    let module = binding.module.or(match binding.value {
                         Some(Val::Module(module)) => Some(module),
                         _ => None,
-                    })),
-                },
-                None => Ok(None),
-            },
+                    });
+                    (binding.left_out, module)
+                });
+                match found {
+                    Some((Some(condition), _)) => self.left_out(name, condition, expr.span),
+                    Some((None, module)) => Ok(module),
+                    None => Ok(None),
+                }
+            }
             ExprKind::Attribute(base, name) => {
                 let Some(base) = self.module_of(base, context)? else {
                     return Ok(None);
@@ -283,6 +287,8 @@ impl<'d> Run<'d> {
                 };
                 match self.child(base, &name) {
                     Some(child) => Ok(Some(child)),
+                    // `lstm[0]` is an item of what the module gave.
+                    None if self.has_value(expr, context) => Ok(None),
                     None => error(
                         format!("there is no module '{name}' among these {count}"),
                         index.span,
@@ -290,6 +296,19 @@ impl<'d> Run<'d> {
                 }
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Whether the name that an expression begins with has a value, beside a module.
+    fn has_value(&self, expr: &Expr, context: &Context) -> bool {
+        match &expr.kind {
+            ExprKind::Name(name) => {
+                context.scope.with(name, |binding| binding.value.is_some()) == Some(true)
+            }
+            ExprKind::Attribute(base, _) | ExprKind::Subscript(base, _) => {
+                self.has_value(base, context)
+            }
+            _ => false,
         }
     }
 

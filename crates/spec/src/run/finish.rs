@@ -141,6 +141,7 @@ impl<'d> Run<'d> {
             trace,
             diagnostics: self.diagnostics,
             made: self.made,
+            complete: self.complete,
         }
     }
 

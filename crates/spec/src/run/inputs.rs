@@ -23,9 +23,11 @@ impl<'d> Run<'d> {
     pub(super) fn model(&mut self, options: &Options) -> Result<()> {
         let document = self.document;
         if !document.is_spec() {
-            return Err(Fail::Halt(Box::new(Diagnostic::without_place(
-                "this TOML file is not a spec: it has neither [model] nor [layers]",
-            ))));
+            let message = match document.is_empty() {
+                true => "the file is empty: a spec has at least [model] and [layers]",
+                false => "this TOML file is not a spec: it has neither [model] nor [layers]",
+            };
+            return Err(Fail::Halt(Box::new(Diagnostic::without_place(message))));
         }
         self.symbols(options)?;
         self.variables(options)?;

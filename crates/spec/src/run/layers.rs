@@ -35,6 +35,14 @@ impl<'d> Run<'d> {
 
     /// Runs one layer, all its repetitions included.
     fn layer(&mut self, layer: &'d Layer, context: &Context, flow: Val) -> Result<Val> {
+        // A block runs its layers in the middle of a line of the body around it.
+        let line = (self.slot.take(), self.current.take());
+        let result = self.line(layer, context, flow);
+        (self.slot, self.current) = line;
+        result
+    }
+
+    fn line(&mut self, layer: &'d Layer, context: &Context, flow: Val) -> Result<Val> {
         self.step(1, layer.span)?;
         let (count, repeated) = match self.repetitions(layer, context) {
             Ok(found) => found,
@@ -454,14 +462,21 @@ impl<'d> Run<'d> {
             self.add_child(&slot, module);
             return Ok(Some(module));
         }
+        let is_function = match &expr.kind {
+            ExprKind::Call(callee, _) => {
+                !self.is_constructor(expr, context) && !matches!(callee.kind, ExprKind::Name(_))
+            }
+            ExprKind::Name(_) | ExprKind::Error => false,
+            _ => true,
+        };
+        if is_function {
+            return error(FUNCTION, expr.span);
+        }
         self.slot = Some(slot);
         match self.eval(expr, context)? {
             Val::Module(module) => Ok(Some(module)),
             Val::Unknown => Err(Fail::Poisoned),
-            Val::Data(_) => error(
-                "the items of a Sequential are modules: put a function in a table, or use a module such as Flatten()",
-                expr.span,
-            ),
+            Val::Data(_) => error(FUNCTION, expr.span),
         }
     }
 
@@ -716,6 +731,8 @@ impl<'d> Run<'d> {
         }
     }
 }
+
+const FUNCTION: &str = "the items of an array are modules: put a function in a table, or use a module such as Flatten()";
 
 const ITEM: &str = "an item of an array takes the one before it: only the first can say what it is applied to; give the array's layers names in a table instead";
 

@@ -28,10 +28,10 @@ use scope::Scope;
 
 pub(crate) use scope::Val;
 
-/// More modules than any model has. A trace of so many takes about two gigabytes.
-pub const MAX_MODULES: usize = 1_000_000;
+/// More modules than any model has. A trace of so many takes a little under a gigabyte.
+pub const MAX_MODULES: usize = 250_000;
 /// More calls than any model makes; a module makes about four.
-const MAX_CALLS: usize = 6_000_000;
+const MAX_CALLS: usize = 1_500_000;
 /// More evaluated expressions than any model needs; bounds the time of a hostile spec.
 const MAX_STEPS: u64 = 50_000_000;
 /// Blocks and expressions nest no deeper than this, so that the stack is bounded.
@@ -50,14 +50,13 @@ pub struct Traced {
     /// What each layer of the document became, indexed by [`LayerId::index`]: one entry for every
     /// time that it was run.
     pub made: Vec<Vec<Made>>,
+    complete: bool,
 }
 
 impl Traced {
     /// Whether the trace is whole.
     pub fn is_complete(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .all(|diagnostic| diagnostic.severity != Severity::Error)
+        self.complete
     }
 
     /// What a layer became.
@@ -107,6 +106,8 @@ struct Instance<'d> {
     scope: Rc<Scope>,
     /// Whether its children are there.
     built: bool,
+    /// The block that it is an instance of.
+    block: Option<usize>,
     /// How many children there are before one that could not be made.
     broken: Option<usize>,
 }
@@ -167,6 +168,7 @@ pub(crate) struct Run<'d> {
     frozen: Vec<finish::Frozen<'d>>,
     tied: bool,
     root: Option<ModuleId>,
+    complete: bool,
     /// Symbols that are not bound.
     free: Vec<SmolStr>,
     /// The names that options may set.
@@ -222,6 +224,7 @@ pub(crate) fn run(document: &Document, options: &Options) -> Traced {
         frozen: Vec::new(),
         tied: false,
         root: None,
+        complete: document.errors.is_empty(),
         free: Vec::new(),
         known_dims: Vec::new(),
     };
@@ -257,6 +260,7 @@ impl<'d> Run<'d> {
         if diagnostic.message.is_empty() {
             return;
         }
+        self.complete &= diagnostic.severity != Severity::Error;
         if let Some(span) = &diagnostic.span
             && !self.reported.insert(span.clone())
         {
@@ -268,7 +272,8 @@ impl<'d> Run<'d> {
                 .push((span.range(), format!("in this {name}")));
         }
         if diagnostic.help.is_none() && diagnostic.message.contains("is not bound") {
-            let free = self.free.first();
+            let named = |name: &&SmolStr| diagnostic.message.contains(&format!("'{name}'"));
+            let free = self.free.iter().find(named);
             diagnostic.help = free.map(|name| {
                 format!(
                     "give it a size, as in --dim {name}=8, or \"{name}=8\" in the input's shape"

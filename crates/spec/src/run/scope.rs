@@ -61,25 +61,21 @@ impl Scope {
     }
 
     pub fn get(&self, name: &str) -> Option<Binding> {
-        let mut scope = self;
-        loop {
-            if let Some(binding) = scope.names.borrow().get(name) {
-                return Some(binding.clone());
-            }
-            scope = scope.parent.as_deref()?;
-        }
+        self.with(name, Binding::clone)
     }
 
     pub fn has(&self, name: &str) -> bool {
+        self.with(name, |_| ()).is_some()
+    }
+
+    /// Looks at what a name stands for without copying it: a list may be long.
+    pub fn with<T>(&self, name: &str, look: impl FnOnce(&Binding) -> T) -> Option<T> {
         let mut scope = self;
         loop {
-            if scope.names.borrow().contains_key(name) {
-                return true;
+            if let Some(binding) = scope.names.borrow().get(name) {
+                return Some(look(binding));
             }
-            match scope.parent.as_deref() {
-                Some(parent) => scope = parent,
-                None => return false,
-            }
+            scope = scope.parent.as_deref()?;
         }
     }
 

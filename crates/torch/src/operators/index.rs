@@ -117,7 +117,10 @@ fn tensor_split(op: &mut Op<'_>) -> Result<Value> {
         return Err(op.error("cannot take a scalar apart"));
     };
     let mut cuts = op.args.ints("indices")?;
-    if let (Some(sections), None) = (cuts[0].as_const(), op.args.value("indices").items()) {
+    if let (Some(Some(sections)), None) = (
+        cuts.first().map(Dim::as_const),
+        op.args.value("indices").items(),
+    ) {
         let Some(whole) = size.as_const().filter(|_| (1..=65_536).contains(&sections)) else {
             return Err(op.error(format!("cannot cut a dimension of {size} into {sections}")));
         };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use modelcost_core::convention::{Convention, Failure, Options, lookup};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
 use modelcost_core::report::Report;
 use modelcost_core::trace::Trace;
 use serde_json::Value;
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub figure: Figure,
     /// `None` when equal; else what was expected and what came out.
     pub miss: Option<Miss>,
+    /// How far the answer itself says that it can be trusted, if there is one.
+    pub level: Option<Level>,
 }
 
 /// What was expected and what came out.
@@ -104,6 +107,7 @@ pub fn check_model(expected: &Expected, trace: Result<Trace, String>) -> Vec<Out
                     expected: "a trace".into(),
                     got: error,
                 }),
+                level: None,
             }];
         }
     };
@@ -113,6 +117,7 @@ pub fn check_model(expected: &Expected, trace: Result<Trace, String>) -> Vec<Out
             tool,
             model: &expected.model,
             outcomes: &mut outcomes,
+            level: Some(trace.fidelity.level),
         };
         if tool == "params" {
             compare.parameters(&trace, answer);
@@ -128,6 +133,7 @@ pub fn check_model(expected: &Expected, trace: Result<Trace, String>) -> Vec<Out
         };
         let convention = (registration.load)();
         let report = convention.count(&trace, &Options::default());
+        compare.level = report.as_ref().ok().map(|report| report.fidelity.level);
         compare.answer(answer, &report);
         if let (Ok(report), Some(layers)) = (&report, expected.layers.get(tool)) {
             compare.layers(convention, &trace, report, layers);
@@ -149,6 +155,7 @@ struct Compare<'a> {
     tool: &'a str,
     model: &'a str,
     outcomes: &'a mut Vec<Outcome>,
+    level: Option<Level>,
 }
 
 impl Compare<'_> {
@@ -158,6 +165,7 @@ impl Compare<'_> {
             model: self.model.into(),
             figure,
             miss,
+            level: self.level,
         });
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use modelcost_core::fidelity::Level;
+
 use crate::check::{Figure, Outcome};
 use crate::known::Known;
 
@@ -62,12 +64,17 @@ pub fn summary(extension: &str, outcomes: &[Outcome], known: &Known) -> (String,
         }
         let _ = writeln!(
             out,
-            "{} {} {}: expected {}, got {}{}",
+            "{} {} {}: expected {}, got {}{}{}",
             if reason.is_some() { "known:" } else { "MISS:" },
             outcome.tool,
             format_args!("{} {}", outcome.model, miss.what),
             miss.expected,
             miss.got,
+            if outcome.level == Some(Level::Exact) {
+                ", and calls it exact"
+            } else {
+                ""
+            },
             reason
                 .map(|reason| format!(" ({reason})"))
                 .unwrap_or_default()

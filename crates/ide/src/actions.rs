@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use modelcost_core::diagnostic::Diagnostic;
-use modelcost_core::expr::ExprKind;
+use modelcost_core::diagnostic::{Diagnostic, Severity};
+use modelcost_core::expr::{Argument, Expr, ExprKind};
 use modelcost_core::trace::Trace;
 use modelcost_core::value::Value;
 use modelcost_spec::{Content, Layer};
@@ -69,6 +69,95 @@ pub fn fixes(diagnostics: &[Diagnostic], text: &str, range: &Range<usize>) -> Ve
         .collect()
 }
 
+/// The longest text that is traced once more to find a mend.
+const MAX_TRIED: usize = 1 << 16;
+
+/// A size that is given and does not fit what comes in: put the one that does in its place. Found
+/// by leaving the size out and looking at what is inferred.
+pub fn fix_size(
+    analysis: &Analysis,
+    diagnostics: &[Diagnostic],
+    text: &str,
+    range: &Range<usize>,
+) -> Option<Action> {
+    if text.len() > MAX_TRIED {
+        return None;
+    }
+    let layer = analysis.document.layer_at(range.start)?;
+    let own = layer.span.range();
+    let diagnostic = diagnostics.iter().find(|diagnostic| {
+        let inside = |span: &Range<usize>| own.start <= span.start && span.end <= own.end;
+        diagnostic.span.as_ref().is_some_and(inside)
+            && diagnostic.severity == Severity::Error
+            && diagnostic.suggestion.is_none()
+    })?;
+    let (callee, arguments) = constructor(layer)?;
+    let class = modelcost_torch::class(&callee.dotted_name()?)?;
+    let inferred = class.inferred().next()?;
+    let parameters = &class.signature().parameters;
+    let name_of = |index: usize| match &arguments[index].name {
+        Some(name) => Some(name.name.clone()),
+        None => parameters
+            .get(index)
+            .map(|parameter| parameter.name.clone()),
+    };
+    let is_wrong = |index: &usize| name_of(*index).is_some_and(|name| name == inferred);
+    let wrong = (0..arguments.len()).find(is_wrong)?;
+    let mut rest = Vec::new();
+    for (index, argument) in arguments.iter().enumerate() {
+        if index != wrong {
+            let value = text.get(argument.value.span.range())?;
+            rest.push(format!("{}={value}", name_of(index)?));
+        }
+    }
+    let first = arguments.first()?;
+    let start = first
+        .name
+        .as_ref()
+        .map_or(first.value.span, |name| name.span)
+        .start as usize;
+    let end = arguments.last()?.value.span.end as usize;
+    let tried = format!("{}{}{}", &text[..start], rest.join(", "), &text[end..]);
+    let other = Analysis::new(&tried, &analysis.dims);
+    let same_layer = other.document.layers.get(layer.id.index())?;
+    let made = other.traced.made_by(same_layer.id);
+    let mut values = made
+        .iter()
+        .filter_map(|made| attribute(other.trace(), made.module?, inferred));
+    let value = values.next()?;
+    let given = arguments[wrong].value.span.range();
+    if values.any(|other| other != value) || text.get(given.clone())? == value {
+        return None;
+    }
+    Some(Action {
+        title: format!("Set {inferred} to {value}, which is what comes in"),
+        kind: ActionKind::Fix(diagnostic.clone()),
+        edits: vec![Edit {
+            range: given,
+            text: value,
+        }],
+        preferred: true,
+    })
+}
+
+/// The class and the arguments of a layer's constructor: of `2 * Conv2d(…)` and `Conv2d(…)(x)` too.
+fn constructor(layer: &Layer) -> Option<(&Expr, &[Argument])> {
+    let Content::Expr(expr) = &layer.content else {
+        return None;
+    };
+    let mut at = expr;
+    loop {
+        match &at.kind {
+            ExprKind::Call(callee, arguments) => match &callee.kind {
+                ExprKind::Call(..) => at = callee,
+                _ => return Some((callee, arguments)),
+            },
+            ExprKind::Binary(_, _, right) => at = right,
+            _ => return None,
+        }
+    }
+}
+
 /// What can be rewritten at an offset.
 pub fn rewrites(analysis: &Analysis, text: &str, offset: usize) -> Vec<Action> {
     let Some(layer) = analysis.document.layer_at(offset) else {
@@ -79,21 +168,7 @@ pub fn rewrites(analysis: &Analysis, text: &str, offset: usize) -> Vec<Action> {
 
 /// `LazyConv2d(64, 3)` and `Conv2d(out_channels=64, …)` know their input when they are called: write it down.
 fn insert_inferred(analysis: &Analysis, layer: &Layer, text: &str) -> Option<Action> {
-    let Content::Expr(expr) = &layer.content else {
-        return None;
-    };
-    let mut call = expr;
-    // `Conv2d(…)(x)`: the constructor is what is called.
-    let (callee, arguments) = loop {
-        match &call.kind {
-            ExprKind::Call(callee, arguments) => match &callee.kind {
-                ExprKind::Call(..) => call = callee,
-                _ => break (callee, arguments),
-            },
-            ExprKind::Binary(_, _, right) => call = right,
-            _ => return None,
-        }
-    };
+    let (callee, arguments) = constructor(layer)?;
     let name = callee.dotted_name()?;
     let class = modelcost_torch::class(&name)?;
     let short = class.short_name();

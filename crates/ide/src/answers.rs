@@ -140,7 +140,9 @@ impl Workspace {
         let mut out = actions::fixes(&diagnostics, document.buffer().text(), &range);
         let directive = self.directive(uri);
         let rest = self.with(uri, |analysis, choice, _, text| {
-            let mut rest = actions::rewrites(analysis, text, range.start);
+            let fix = actions::fix_size(analysis, &diagnostics, text, &range);
+            let mut rest: Vec<Action> = fix.into_iter().collect();
+            rest.extend(actions::rewrites(analysis, text, range.start));
             let on_model = analysis
                 .document
                 .model_span

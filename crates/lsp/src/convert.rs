@@ -140,8 +140,8 @@ impl<'d> Converter<'d> {
         }
     }
 
-    /// A proposal.
-    pub fn item(&self, item: &Item) -> lsp::CompletionItem {
+    /// A proposal, and how many come before it.
+    pub fn item(&self, item: &Item, before: usize) -> lsp::CompletionItem {
         let kind = match item.kind {
             ItemKind::Class | ItemKind::Block => lsp::CompletionItemKind::CLASS,
             ItemKind::Function => lsp::CompletionItemKind::FUNCTION,
@@ -160,7 +160,7 @@ impl<'d> Converter<'d> {
             label: item.label.clone(),
             kind: Some(kind),
             detail: (!item.detail.is_empty()).then(|| item.detail.clone()),
-            sort_text: Some(format!("{:03}{}", item.rank, item.label)),
+            sort_text: Some(format!("{:03}{before:04}", item.rank)),
             // What is compared with the typed word is what would stand in its place.
             filter_text: (item.insert != item.label).then(|| item.insert.clone()),
             text_edit: Some(lsp::CompletionTextEdit::Edit(edit)),

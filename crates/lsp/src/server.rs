@@ -266,7 +266,11 @@ impl LanguageServer for Server {
         self.at(params.text_document_position, |state, uri, offset| {
             let items = state.workspace.completion(uri.as_str(), offset);
             let converter = state.converter(state.workspace.document(uri.as_str())?);
-            let items: Vec<_> = items.iter().map(|item| converter.item(item)).collect();
+            let items: Vec<_> = items
+                .iter()
+                .enumerate()
+                .map(|(before, item)| converter.item(item, before))
+                .collect();
             (!items.is_empty()).then_some(CompletionResponse::Array(items))
         })
         .await

@@ -1,11 +1,13 @@
 //! A convention that is a counter of patched functions.
 
+use smol_str::SmolStr;
+
 use crate::convention::{Convention, Failure, Info, Options};
 use crate::dim::Dim;
 use crate::formula::CallScope;
 use crate::patched::{Patched, Signatures};
 use crate::report::{Entry, Extra, Report, layers};
-use crate::table::{Params, Rule, Table};
+use crate::table::{Params, Rule, Table, function_name};
 use crate::trace::{ModuleId, Target, Trace};
 
 /// How often a module is added that stands in several places of the tree.
@@ -33,6 +35,18 @@ pub struct PatchedConvention {
 }
 
 impl PatchedConvention {
+    /// Functions that a rule names and no signature: a mistake in the tables.
+    pub fn without_signature(&self) -> Vec<SmolStr> {
+        let rules = self.table.rules.rules().iter();
+        let functions = rules
+            .chain(self.macs.rules.rules())
+            .flat_map(|rule| &rule.functions);
+        functions
+            .filter(|name| self.signatures.get(&function_name(name)).is_none())
+            .cloned()
+            .collect()
+    }
+
     fn counter<'a>(&'a self, table: &'a Table) -> Patched<'a> {
         Patched {
             rules: &table.rules,

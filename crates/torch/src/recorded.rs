@@ -204,6 +204,10 @@ fn run(case: &str, shapes: &str) -> Result<Vec<String>> {
         }
     }
     if let Some(made) = made {
+        let class = &trace.module(made).class;
+        let mut names = vec![class.name.as_str()];
+        names.extend(class.bases.iter().map(|base| base.as_str()));
+        lines.push(format!("  class {}", names.join(" ")));
         let paths: Vec<(String, ModuleId)> = trace.named_modules();
         for (_, call) in trace.calls().skip(1) {
             let Target::Module(module) = call.target else {

@@ -3,6 +3,8 @@
 use super::{Construct, Entry};
 use crate::error::Result;
 
+const DROPOUT: &[&str] = &["torch.nn.modules.dropout._DropoutNd"];
+
 macro_rules! simple {
     ($name:literal, $arguments:literal, $forward:literal, $doc:literal) => {
         Entry::new(
@@ -171,6 +173,7 @@ pub(super) static CLASSES: [Entry; 34] = [
         "F.dropout(input, self.p, False, self.inplace)",
         "Zeroes elements at random in training."
     )
+    .bases(DROPOUT)
     .construct(dropout),
     simple!(
         "Dropout1d",
@@ -178,6 +181,7 @@ pub(super) static CLASSES: [Entry; 34] = [
         "F.dropout1d(input, self.p, False, self.inplace)",
         "Dropout of whole channels of sequences."
     )
+    .bases(DROPOUT)
     .construct(dropout),
     simple!(
         "Dropout2d",
@@ -185,6 +189,7 @@ pub(super) static CLASSES: [Entry; 34] = [
         "F.dropout2d(input, self.p, False, self.inplace)",
         "Dropout of whole channels of images."
     )
+    .bases(DROPOUT)
     .construct(dropout),
     simple!(
         "Dropout3d",
@@ -192,6 +197,7 @@ pub(super) static CLASSES: [Entry; 34] = [
         "F.dropout3d(input, self.p, False, self.inplace)",
         "Dropout of whole channels of volumes."
     )
+    .bases(DROPOUT)
     .construct(dropout),
     simple!(
         "AlphaDropout",
@@ -199,6 +205,7 @@ pub(super) static CLASSES: [Entry; 34] = [
         "F.alpha_dropout(input, self.p, False)",
         "Dropout that keeps mean and variance, for SELU networks."
     )
+    .bases(DROPOUT)
     .construct(dropout),
     simple!(
         "FeatureAlphaDropout",
@@ -206,6 +213,7 @@ pub(super) static CLASSES: [Entry; 34] = [
         "F.feature_alpha_dropout(input, self.p, False)",
         "Alpha dropout of whole channels."
     )
+    .bases(DROPOUT)
     .construct(dropout),
 ];
 

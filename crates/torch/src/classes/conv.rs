@@ -10,6 +10,12 @@ use crate::error::{Result, TorchError};
 use crate::signature::Arguments;
 use crate::tracer::Tracer;
 
+const CONV: &[&str] = &["torch.nn.modules.conv._ConvNd"];
+const CONV_TRANSPOSE: &[&str] = &[
+    "torch.nn.modules.conv._ConvTransposeNd",
+    "torch.nn.modules.conv._ConvNd",
+];
+
 macro_rules! conv {
     ($name:literal, $n:literal, $construct:ident, $function:literal, $doc:literal) => {
         Entry::new(
@@ -21,6 +27,7 @@ macro_rules! conv {
             ),
             $doc,
         )
+        .bases(CONV)
         .infer(&[("in_channels", From::Channels($n))])
         .construct($construct)
         .forward_line(concat!(
@@ -66,6 +73,7 @@ macro_rules! conv_transpose {
             ),
             $doc,
         )
+        .bases(CONV_TRANSPOSE)
         .infer(&[("in_channels", From::Channels($n))])
         .construct($construct)
         .takes("forward(input, output_size=None)")

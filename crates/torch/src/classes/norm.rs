@@ -12,6 +12,15 @@ use crate::show;
 use crate::signature::Arguments;
 use crate::tracer::Tracer;
 
+const BATCH_NORM: &[&str] = &[
+    "torch.nn.modules.batchnorm._BatchNorm",
+    "torch.nn.modules.batchnorm._NormBase",
+];
+const INSTANCE_NORM: &[&str] = &[
+    "torch.nn.modules.instancenorm._InstanceNorm",
+    "torch.nn.modules.batchnorm._NormBase",
+];
+
 macro_rules! batch_norm {
     ($name:literal, $extra:literal, $forward:ident, $doc:literal) => {
         Entry::new(
@@ -24,6 +33,7 @@ macro_rules! batch_norm {
             ),
             $doc,
         )
+        .bases(BATCH_NORM)
         .infer(&[("num_features", From::Dim(1))])
         .construct(running)
         .forward_code($forward)
@@ -41,6 +51,7 @@ macro_rules! instance_norm {
             ),
             $doc,
         )
+        .bases(INSTANCE_NORM)
         .infer(&[("num_features", From::Channels($n))])
         .construct(running)
         .forward_code($forward)

@@ -7,12 +7,13 @@ use crate::bound::number;
 use crate::error::Result;
 
 macro_rules! pad {
-    ($name:literal, $n:literal, $mode:literal, $doc:literal) => {
+    ($name:literal, $base:literal, $n:literal, $mode:literal, $doc:literal) => {
         Entry::new(
             concat!("torch.nn.", $name),
             concat!($name, "(padding)"),
             $doc,
         )
+        .bases(&[concat!("torch.nn.modules.padding.", $base)])
         .construct(|c| padding(c, 2 * $n))
         .forward_line(concat!("F.pad(input, self.padding, '", $mode, "')"))
     };
@@ -25,6 +26,7 @@ macro_rules! constant {
             concat!($name, "(padding, value)"),
             $doc,
         )
+        .bases(&["torch.nn.modules.padding._ConstantPadNd"])
         .construct(|c| {
             padding(c, 2 * $n)?;
             c.keep(&["value"]);
@@ -41,7 +43,10 @@ macro_rules! zero {
             concat!($name, "(padding)"),
             $doc,
         )
-        .bases(&[concat!("torch.nn.", $base)])
+        .bases(&[
+            concat!("torch.nn.", $base),
+            "torch.nn.modules.padding._ConstantPadNd",
+        ])
         .construct(|c| {
             padding(c, 2 * $n)?;
             c.attribute("value", 0.0);
@@ -68,43 +73,67 @@ pub(super) static CLASSES: [Entry; 20] = [
     constant!("ConstantPad3d", 3, "A value around a volume."),
     pad!(
         "ReflectionPad1d",
+        "_ReflectionPadNd",
         1,
         "reflect",
         "A sequence mirrored at its ends."
     ),
     pad!(
         "ReflectionPad2d",
+        "_ReflectionPadNd",
         2,
         "reflect",
         "An image mirrored at its edges."
     ),
     pad!(
         "ReflectionPad3d",
+        "_ReflectionPadNd",
         3,
         "reflect",
         "A volume mirrored at its faces."
     ),
     pad!(
         "ReplicationPad1d",
+        "_ReplicationPadNd",
         1,
         "replicate",
         "The ends of a sequence repeated."
     ),
     pad!(
         "ReplicationPad2d",
+        "_ReplicationPadNd",
         2,
         "replicate",
         "The edges of an image repeated."
     ),
     pad!(
         "ReplicationPad3d",
+        "_ReplicationPadNd",
         3,
         "replicate",
         "The faces of a volume repeated."
     ),
-    pad!("CircularPad1d", 1, "circular", "A sequence wrapped around."),
-    pad!("CircularPad2d", 2, "circular", "An image wrapped around."),
-    pad!("CircularPad3d", 3, "circular", "A volume wrapped around."),
+    pad!(
+        "CircularPad1d",
+        "_CircularPadNd",
+        1,
+        "circular",
+        "A sequence wrapped around."
+    ),
+    pad!(
+        "CircularPad2d",
+        "_CircularPadNd",
+        2,
+        "circular",
+        "An image wrapped around."
+    ),
+    pad!(
+        "CircularPad3d",
+        "_CircularPadNd",
+        3,
+        "circular",
+        "A volume wrapped around."
+    ),
     Entry::new(
         "torch.nn.Upsample",
         "Upsample(size=None, scale_factor=None, mode='nearest', align_corners=None, \

@@ -16,6 +16,7 @@ macro_rules! max_pool {
             ),
             $doc,
         )
+        .bases(&["torch.nn.modules.pooling._MaxPoolNd"])
         .construct(pool)
         .forward_line(concat!(
             $function,
@@ -35,6 +36,7 @@ macro_rules! lp_pool {
             ),
             $doc,
         )
+        .bases(&["torch.nn.modules.pooling._LPPoolNd"])
         .forward_line(concat!(
             $function,
             "(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)"
@@ -49,6 +51,7 @@ macro_rules! adaptive {
             concat!($name, "(output_size)"),
             $doc,
         )
+        .bases(&["torch.nn.modules.pooling._AdaptiveAvgPoolNd"])
         .forward_line(concat!($function, "(input, self.output_size)"))
     };
     ($name:literal, $function:literal, max, $doc:literal) => {
@@ -57,6 +60,7 @@ macro_rules! adaptive {
             concat!($name, "(output_size, return_indices=False)"),
             $doc,
         )
+        .bases(&["torch.nn.modules.pooling._AdaptiveMaxPoolNd"])
         .forward_line(concat!(
             $function,
             "(input, self.output_size, self.return_indices)"
@@ -71,6 +75,7 @@ macro_rules! unpool {
             concat!($name, "(kernel_size, stride=None, padding=0)"),
             $doc,
         )
+        .bases(&["torch.nn.modules.pooling._MaxUnpoolNd"])
         .construct(pool)
         .takes("forward(input, indices, output_size=None)")
         .forward_line(concat!(
@@ -101,6 +106,7 @@ pub(super) static CLASSES: [Entry; 20] = [
         "AvgPool1d(kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True)",
         "The mean of each window of a sequence.",
     )
+    .bases(&["torch.nn.modules.pooling._AvgPoolNd"])
     .construct(avg_pool1d)
     .forward_line(
         "F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, \
@@ -112,6 +118,7 @@ pub(super) static CLASSES: [Entry; 20] = [
          divisor_override=None)",
         "The mean of each window of an image.",
     )
+    .bases(&["torch.nn.modules.pooling._AvgPoolNd"])
     .construct(pool)
     .forward_line(
         "F.avg_pool2d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, \
@@ -123,6 +130,7 @@ pub(super) static CLASSES: [Entry; 20] = [
          divisor_override=None)",
         "The mean of each window of a volume.",
     )
+    .bases(&["torch.nn.modules.pooling._AvgPoolNd"])
     .construct(pool)
     .forward_line(
         "F.avg_pool3d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, \

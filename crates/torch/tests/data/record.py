@@ -110,6 +110,12 @@ def hooked_calls(module, wrapped, inputs):
     return lines
 
 
+def class_name(cls):
+    if getattr(nn, cls.__name__, None) is cls:
+        return f"torch.nn.{cls.__name__}"
+    return f"{cls.__module__}.{cls.__name__}"
+
+
 class Call(nn.Module):
     def __init__(self, module, code):
         super().__init__()
@@ -138,6 +144,8 @@ def run(expression, shapes):
     lines.append(f"  = {show(output)}")
     lines += [f"  sees {name}" for name in patched_calls(wrapped, inputs)]
     if made is not None:
+        mro = [cls for cls in type(made).__mro__ if cls not in (nn.Module, object)]
+        lines.append("  class " + " ".join(class_name(cls) for cls in mro))
         lines += hooked_calls(made, wrapped, inputs)
         for name, parameter in made.named_parameters():
             lines.append(f"  parameter {name} {show(parameter)}")

@@ -150,3 +150,160 @@ impl Convention for Fvcore {
         Some(self.formula(entry)?.with_values(&scope))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modelcost_core::dtype::DType;
+    use modelcost_core::trace::{
+        Argument, Class, Module, Origin, Shape, Target, TensorId, TraceBuilder,
+    };
+    use modelcost_core::value::Value;
+
+    fn shape(sizes: &[usize]) -> Shape {
+        sizes.iter().map(|size| Dim::from(*size)).collect()
+    }
+
+    fn model() -> TraceBuilder {
+        let mut builder = TraceBuilder::new("test", "test");
+        let root = builder.module(Module {
+            class: Class::new("test.Model"),
+            ..Module::default()
+        });
+        builder.begin(Target::Module(root), Vec::new(), None);
+        builder
+    }
+
+    fn input(builder: &mut TraceBuilder, sizes: &[usize]) -> TensorId {
+        builder.tensor(Some(shape(sizes)), Some(DType::Float32), Origin::Input)
+    }
+
+    fn operator(
+        builder: &mut TraceBuilder,
+        name: &str,
+        arguments: &[(&str, Value)],
+        out: &[usize],
+    ) -> TensorId {
+        let arguments = arguments
+            .iter()
+            .map(|(name, value)| Argument::new(*name, value.clone()));
+        let target = Target::Operator(name.into());
+        builder.leaf(target, arguments.collect(), shape(out), DType::Float32)
+    }
+
+    fn report(mut builder: TraceBuilder, output: TensorId) -> Result<Report, Failure> {
+        builder.end(Value::Tensor(output));
+        FVCORE.count(&builder.finish(), &Options::default())
+    }
+
+    fn extras(report: &Report) -> Vec<String> {
+        let extras = report.extras.iter();
+        extras
+            .map(|extra| format!("{}={}", extra.name, extra.value))
+            .collect()
+    }
+
+    #[test]
+    fn counts_what_fvcore_0_1_5_prints() {
+        // nn.GRUCell(32, 48) on 5×32.
+        let mut builder = model();
+        let x = input(&mut builder, &[5, 32]).into();
+        let w_ih = input(&mut builder, &[144, 32]).into();
+        let w_hh = input(&mut builder, &[144, 48]).into();
+        let arguments = [("input", x), ("w_ih", w_ih), ("w_hh", w_hh)];
+        let out = operator(&mut builder, "aten.gru_cell", &arguments, &[5, 48]);
+        let report = report(builder, out).unwrap();
+        assert_eq!(*report.count.as_ref().unwrap().count(), Dim::from(57_600));
+        assert_eq!(
+            extras(&report),
+            [
+                "activations=1440",
+                "by_operator linear=57600",
+                "unsupported aten::add=1",
+                "unsupported aten::add_=3",
+                "unsupported aten::mul_=2",
+                "unsupported aten::sigmoid_=2",
+                "unsupported aten::sub=1",
+                "unsupported aten::tanh_=1",
+                "unsupported aten::unsafe_chunk=2",
+            ]
+        );
+    }
+
+    #[test]
+    fn halves_what_numpy_prints_for_an_einsum() {
+        // torch.einsum("bnhd,bmhd->bhnm", q, q) with q of 2×10×4×16: 12800.0 in by_operator().
+        let mut builder = model();
+        let q = Value::Tensor(input(&mut builder, &[2, 10, 4, 16]));
+        let tensors = Value::List(vec![q.clone(), q]);
+        let arguments = [("equation", "bnhd,bmhd->bhnm".into()), ("tensors", tensors)];
+        let out = operator(&mut builder, "aten.einsum", &arguments, &[2, 4, 10, 10]);
+        let report = report(builder, out).unwrap();
+        assert_eq!(
+            extras(&report),
+            ["activations=800", "by_operator einsum=12800"]
+        );
+    }
+
+    #[test]
+    fn padding_by_name_is_unsupported() {
+        // nn.Conv2d(4, 4, 3, padding="same"): torch 2.15 records aten::_convolution_mode.
+        let mut builder = model();
+        let x = input(&mut builder, &[1, 4, 8, 8]).into();
+        let weight = input(&mut builder, &[4, 4, 3, 3]).into();
+        let arguments = [("input", x), ("weight", weight), ("padding", "same".into())];
+        let out = operator(&mut builder, "aten.conv2d", &arguments, &[1, 4, 8, 8]);
+        let report = report(builder, out).unwrap();
+        assert_eq!(
+            extras(&report),
+            ["activations=0", "unsupported aten::_convolution_mode=1"]
+        );
+    }
+
+    #[test]
+    fn a_product_with_a_vector_is_an_error() {
+        let mut builder = model();
+        let x = input(&mut builder, &[3, 4]).into();
+        let vector = input(&mut builder, &[4]).into();
+        let out = operator(
+            &mut builder,
+            "aten.matmul",
+            &[("self", x), ("other", vector)],
+            &[3],
+        );
+        assert!(matches!(report(builder, out), Err(Failure::Tool { .. })));
+    }
+
+    #[test]
+    fn operators_belong_to_owners_not_to_callers() {
+        // ancestor_mode("owner"): a module that another one calls counts for those that hold it.
+        let mut builder = TraceBuilder::new("test", "test");
+        let [root, a, b, fc] = ["Root", "A", "B", "Fc"].map(|name| {
+            builder.module(Module {
+                class: Class::new(name),
+                ..Module::default()
+            })
+        });
+        builder.add_child(root, "a", a);
+        builder.add_child(root, "b", b);
+        builder.add_child(a, "fc", fc);
+        let x = input(&mut builder, &[2, 8]);
+        let weight = input(&mut builder, &[4, 8]);
+        for module in [root, b, fc] {
+            builder.begin(Target::Module(module), Vec::new(), None);
+        }
+        let arguments = [("input", x.into()), ("weight", weight.into())];
+        let out = operator(&mut builder, "aten.linear", &arguments, &[2, 4]);
+        for _ in 0..3 {
+            builder.end(Value::Tensor(out));
+        }
+        let report = FVCORE
+            .count(&builder.finish(), &Options::default())
+            .unwrap();
+        let rows = report.layers.iter().map(|layer| {
+            let count = layer.count.as_ref().map_or(String::new(), Dim::to_string);
+            format!("{}={count}", layer.path)
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), ["=64", "a=64", "a.fc=64", "b=0"]);
+    }
+}

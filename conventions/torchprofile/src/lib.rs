@@ -93,3 +93,122 @@ impl Convention for Torchprofile {
         Some(self.formula(entry)?.with_values(&scope))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modelcost_core::dtype::DType;
+    use modelcost_core::trace::{
+        Argument, Class, Module, Origin, Shape, Target, TensorId, TraceBuilder,
+    };
+    use modelcost_core::value::Value;
+
+    fn shape(sizes: &[usize]) -> Shape {
+        sizes.iter().map(|size| Dim::from(*size)).collect()
+    }
+
+    fn model() -> TraceBuilder {
+        let mut builder = TraceBuilder::new("test", "test");
+        let root = builder.module(Module {
+            class: Class::new("test.Model"),
+            ..Module::default()
+        });
+        builder.begin(Target::Module(root), Vec::new(), None);
+        builder
+    }
+
+    fn input(builder: &mut TraceBuilder, sizes: &[usize]) -> TensorId {
+        builder.tensor(Some(shape(sizes)), Some(DType::Float32), Origin::Input)
+    }
+
+    fn operator(
+        builder: &mut TraceBuilder,
+        name: &str,
+        arguments: &[(&str, Value)],
+        out: &[usize],
+    ) -> TensorId {
+        let arguments = arguments
+            .iter()
+            .map(|(name, value)| Argument::new(*name, value.clone()));
+        let target = Target::Operator(name.into());
+        builder.leaf(target, arguments.collect(), shape(out), DType::Float32)
+    }
+
+    fn count(mut builder: TraceBuilder, output: TensorId) -> Result<Dim, Failure> {
+        builder.end(Value::Tensor(output));
+        let report = TORCHPROFILE.count(&builder.finish(), &Options::default())?;
+        Ok(report
+            .count
+            .map_or(Dim::ZERO, |count| count.count().clone()))
+    }
+
+    #[test]
+    fn counts_what_torchprofile_0_1_0_prints() {
+        // nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1, groups=4, bias=False).
+        let mut builder = model();
+        let x = input(&mut builder, &[1, 16, 14, 14]).into();
+        let weight = input(&mut builder, &[16, 2, 3, 3]).into();
+        let name = "aten.conv_transpose2d";
+        let out = operator(
+            &mut builder,
+            name,
+            &[("input", x), ("weight", weight)],
+            &[1, 8, 28, 28],
+        );
+        assert_eq!(count(builder, out), Ok(Dim::from(903_168)));
+
+        // nn.GRUCell(32, 48) on 5×32: two linear layers and two products.
+        let mut builder = model();
+        let x = input(&mut builder, &[5, 32]).into();
+        let w_ih = input(&mut builder, &[144, 32]).into();
+        let w_hh = input(&mut builder, &[144, 48]).into();
+        let arguments = [("input", x), ("w_ih", w_ih), ("w_hh", w_hh)];
+        let out = operator(&mut builder, "aten.gru_cell", &arguments, &[5, 48]);
+        assert_eq!(count(builder, out), Ok(Dim::from(58_080)));
+
+        // nn.LSTM(128, 256, num_layers=2, batch_first=True, bidirectional=True) on 4×7×128.
+        let mut builder = model();
+        let x = input(&mut builder, &[4, 7, 128]);
+        let target = Target::Operator("aten.lstm".into());
+        builder.begin(target, vec![Argument::new("input", x)], None);
+        let outputs = [&[4, 7, 512], &[4, 4, 256], &[4, 4, 256]]
+            .map(|sizes| builder.output_tensor(Some(shape(sizes)), Some(DType::Float32)));
+        builder.end(Value::Tuple(outputs.map(Value::Tensor).to_vec()));
+        assert_eq!(count(builder, outputs[0]), Ok(Dim::from(66_060_288)));
+    }
+
+    #[test]
+    fn products_of_sizes_count_one_each() {
+        let mut builder = model();
+        let x = input(&mut builder, &[2, 3, 4]).into();
+        let next = modelcost_core::trace::CallId::new(1);
+        let line = "return x.reshape(x.size(0) * x.size(1) * x.size(2))";
+        builder.trace_mut().lines.push((next, line.into()));
+        let out = operator(&mut builder, "aten.reshape", &[("self", x)], &[24]);
+        assert_eq!(count(builder, out), Ok(Dim::from(2)));
+    }
+
+    #[test]
+    fn what_nothing_uses_is_not_in_the_graph() {
+        let mut builder = model();
+        let x = input(&mut builder, &[2, 8]);
+        let out = operator(&mut builder, "aten.mul", &[("self", x.into())], &[2, 8]);
+        operator(&mut builder, "aten.mean", &[("self", out.into())], &[2]);
+        assert_eq!(count(builder, out), Ok(Dim::from(16)));
+    }
+
+    #[test]
+    fn attention_with_fewer_key_heads_is_an_error() {
+        let mut builder = model();
+        let query = input(&mut builder, &[2, 4, 6, 8]);
+        let key = input(&mut builder, &[2, 2, 6, 8]);
+        let arguments = [
+            ("query", query.into()),
+            ("key", key.into()),
+            ("value", key.into()),
+        ];
+        let name = "aten.scaled_dot_product_attention";
+        let out = operator(&mut builder, name, &arguments, &[2, 4, 6, 8]);
+        assert!(matches!(count(builder, out), Err(Failure::Tool { .. })));
+    }
+}

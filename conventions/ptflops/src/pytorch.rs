@@ -56,16 +56,32 @@ impl Ptflops {
         let (Some(only), None) = (given.next(), given.next()) else {
             return None;
         };
-        let is_constructed = !self.passes_batch;
-        if is_constructed {
+        if !self.passes_batch {
             let tensor = trace.tensor(only.value.tensor()?);
-            let is_one = tensor.shape.as_ref()?.first() == Some(&Dim::ONE);
+            let batch = tensor.shape.as_ref()?.first()?;
             let is_float = tensor.dtype.is_none_or(|dtype| dtype.is_floating_point());
-            if !is_one || !is_float {
+            // A free batch may be one.
+            if !is_float || batch.as_const().is_some_and(|batch| batch != 1) {
                 return None;
             }
         }
         Some(&only.value)
+    }
+
+    /// What the sum over modules is divided by.
+    fn batch(&self, trace: &Trace) -> Result<Dim, Failure> {
+        let batch = match self.root_input(trace) {
+            // 0.6.9 divides by one: its own batch, or that of a call by keyword.
+            Some(input) if self.passes_batch => batch_size(trace, input).ok_or_else(|| {
+                let reason = "it takes the length of the model's input, which has none";
+                self.info().fails(reason)
+            })?,
+            _ => Dim::ONE,
+        };
+        if batch == Dim::ZERO {
+            return Err(self.info().fails("it divides by the batch, which is empty"));
+        }
+        Ok(batch)
     }
 
     fn hook_scope<'t>(&self, trace: &'t Trace, call: CallId) -> HookScope<'t> {
@@ -219,16 +235,7 @@ impl Convention for Ptflops {
         self.info().forward_only(options)?;
         let mut report = Report::new(self.info(), trace);
         let sums = self.sums(trace, &mut report)?;
-        let batch = match self.root_input(trace) {
-            None => Dim::ONE,
-            Some(input) => batch_size(trace, input).ok_or_else(|| {
-                let reason = "it takes the length of the model's input, which has none";
-                self.info().fails(reason)
-            })?,
-        };
-        if batch == Dim::ZERO {
-            return Err(self.info().fails("it divides by the batch, which is empty"));
-        }
+        let batch = self.batch(trace)?;
         let accumulated = self.accumulate(trace, &sums.hooks);
         let flops = accumulated.first().map(|(flops, _)| flops.clone());
         let total = average(&flops.unwrap_or_default(), &batch, &sums);

@@ -16,7 +16,11 @@ pub fn softmax(arguments: &[Quantity]) -> Evaluated {
     let [Quantity::Int(vectors), Quantity::Int(features)] = arguments else {
         return error("softmax() takes two numbers");
     };
-    let additions = (features.clone() - 1).maximum(&Dim::ZERO);
+    // A free size is positive.
+    let additions = match features {
+        Dim::Const(0) => Dim::ZERO,
+        features => features - 1,
+    };
     Ok(Quantity::Int(vectors * &(features * 2 + additions)))
 }
 

@@ -344,6 +344,9 @@ fn binary(op: BinaryOp, a: Quantity, b: Quantity) -> Result<Quantity, EvalError>
                 return type_error(format!("'{}' has no meaning in a formula", op.symbol()));
             }
         },
+        // A float that meets a symbol is the fraction that it is.
+        (Float(a), b @ (Int(Dim::Poly(_)) | Ratio(..))) => binary(op, dyadic(a)?, b)?,
+        (a @ (Int(Dim::Poly(_)) | Ratio(..)), Float(b)) => binary(op, a, dyadic(b)?)?,
         (Ratio(a, b), Int(c)) => ratio(op, (a, b), (c, Dim::ONE))?,
         (Int(c), Ratio(a, b)) => ratio(op, (c, Dim::ONE), (a, b))?,
         (Ratio(a, b), Ratio(c, d)) => ratio(op, (a, b), (c, d))?,
@@ -369,6 +372,22 @@ fn binary(op: BinaryOp, a: Quantity, b: Quantity) -> Result<Quantity, EvalError>
             })
         }
     })
+}
+
+/// A float as a fraction with a small power of two below.
+fn dyadic(value: f64) -> Result<Quantity, EvalError> {
+    let powers = (0..=20).map(|power| f64::from(1u32 << power));
+    let fraction = powers
+        .map(|power| (value * power, power))
+        .find(|(above, _)| above.fract() == 0.0 && above.abs() < 9e15);
+    match fraction {
+        Some((above, 1.0)) => Ok(Quantity::Int(Dim::Const(above as i128))),
+        Some((above, below)) => Ok(Quantity::Ratio(
+            Dim::Const(above as i128),
+            Dim::Const(below as i128),
+        )),
+        None => type_error(format!("{value} has no exact product with a free size")),
+    }
 }
 
 fn ratio(op: BinaryOp, (a, b): (Dim, Dim), (c, d): (Dim, Dim)) -> Result<Quantity, EvalError> {
@@ -984,6 +1003,17 @@ mod tests {
         let formula =
             Formula::parse("int((prod(in.shape[2:] / out.shape[2:]) + 1) * numel(out))").unwrap();
         assert_eq!(formula.count(&scope), Ok(Dim::from(52_479)));
+    }
+
+    #[test]
+    fn floats_meet_symbols() {
+        let batch = Quantity::Int(Dim::symbol("batch"));
+        let scope = Names(HashMap::from([("batch", batch)]));
+        let count = |text: &str| Formula::parse(text).unwrap().count(&scope);
+        let text = |text: &str| count(text).unwrap().to_string();
+        assert_eq!(text("int((7 / 1 * 7 + 1) * batch)"), "50*batch");
+        assert_eq!(text("int(batch * 4 * 2.25)"), "9*batch");
+        assert!(count("int(batch * (13 / 6))").is_err());
     }
 
     #[test]

@@ -208,6 +208,18 @@ fn run(case: &str, shapes: &str) -> Result<Vec<String>> {
         let mut names = vec![class.name.as_str()];
         names.extend(class.bases.iter().map(|base| base.as_str()));
         lines.push(format!("  class {}", names.join(" ")));
+        let attends = class.short_name() == "MultiheadAttention";
+        let mut attributes: Vec<String> = trace
+            .module(made)
+            .attributes
+            .iter()
+            .filter(|(name, value)| !name.starts_with('_') && !matches!(value, Value::List(_)))
+            // What torch keeps as a function, or does not keep at all.
+            .filter(|(name, _)| name != "activation" && !(attends && name == "bias"))
+            .map(|(name, value)| format!("  attribute {name} {}", crate::show::plain(value)))
+            .collect();
+        attributes.sort();
+        lines.extend(attributes);
         let paths: Vec<(String, ModuleId)> = trace.named_modules();
         for (_, call) in trace.calls().skip(1) {
             let Target::Module(module) = call.target else {

@@ -39,15 +39,41 @@ pub fn plain(value: &Value) -> String {
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
         Value::Int(dim) => dim.to_string(),
-        Value::Float(number) => format!("{number:?}"),
+        Value::Float(number) => float(*number),
         Value::Str(text) => format!("'{text}'"),
         Value::DType(dtype) => format!("torch.{dtype}"),
         Value::Tensor(_) => "a tensor".into(),
-        Value::Tuple(items) | Value::List(items) => {
-            let inner: Vec<String> = items.iter().map(plain).collect();
-            format!("({})", inner.join(", "))
-        }
+        Value::Tuple(items) if items.len() == 1 => format!("({},)", plain(&items[0])),
+        Value::Tuple(items) => format!("({})", join(items)),
+        Value::List(items) => format!("[{}]", join(items)),
         Value::Dict(_) => "a mapping".into(),
         Value::Opaque(text) => text.to_string(),
     }
+}
+
+fn join(items: &[Value]) -> String {
+    let items: Vec<String> = items.iter().map(plain).collect();
+    items.join(", ")
+}
+
+/// Python's notation: `1e-05`, not `1e-5`.
+fn float(number: f64) -> String {
+    if !number.is_finite() {
+        return if number.is_nan() {
+            "nan".into()
+        } else if number > 0.0 {
+            "inf".into()
+        } else {
+            "-inf".into()
+        };
+    }
+    let text = format!("{number:?}");
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        return text;
+    };
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    format!("{}e{sign}{digits:0>2}", mantissa.trim_end_matches(".0"))
 }

@@ -99,6 +99,9 @@ fn attention(c: &mut Construct<'_>) -> Result<()> {
     if a.bool("add_bias_kv")? {
         c.parameter("bias_k", vec![Dim::ONE, Dim::ONE, embed.clone()])?;
         c.parameter("bias_v", vec![Dim::ONE, Dim::ONE, embed])?;
+    } else {
+        c.attribute("bias_k", Value::None);
+        c.attribute("bias_v", Value::None);
     }
     Ok(())
 }
@@ -224,11 +227,33 @@ fn layer(c: &mut Construct<'_>, attentions: &[&'static str]) -> Result<()> {
         drop(c, name)?;
     }
     let activation = a.value("activation").clone();
-    match c.tracer.module_of(&activation) {
+    let module = c.tracer.module_of(&activation);
+    if attentions.len() == 1 {
+        let kind = fused_activation(c, &activation, module);
+        c.attribute("activation_relu_or_gelu", kind);
+    }
+    match module {
         Some(module) => c.adopt("activation", module),
         None => c.attribute("activation", activation),
     }
     Ok(())
+}
+
+/// 1 for ReLU and 2 for GELU, which the fused path of an encoder layer knows.
+fn fused_activation(c: &Construct<'_>, value: &Value, module: Option<ModuleId>) -> i32 {
+    let name = match (value, module) {
+        (_, Some(module)) => {
+            let class = &c.tracer.builder.trace().module(module).class;
+            class.short_name().to_lowercase()
+        }
+        (Value::Opaque(name) | Value::Str(name), None) => name.to_string(),
+        _ => return 0,
+    };
+    match name.rsplit('.').next() {
+        Some("relu") => 1,
+        Some("gelu") => 2,
+        _ => 0,
+    }
 }
 
 /// Calls a child.

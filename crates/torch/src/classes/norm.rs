@@ -103,7 +103,12 @@ pub(super) static CLASSES: [Entry; 18] = [
         "process_group=None, ",
         sync_batch_norm,
         "BatchNorm whose statistics are taken over all processes."
-    ),
+    )
+    .construct(|c| {
+        running(c)?;
+        c.keep(&["process_group"]);
+        Ok(())
+    }),
     lazy!("LazyBatchNorm1d", "BatchNorm1d", From::Dim(1)),
     lazy!("LazyBatchNorm2d", "BatchNorm2d", From::Dim(1)),
     lazy!("LazyBatchNorm3d", "BatchNorm3d", From::Dim(1)),

@@ -201,6 +201,8 @@ fn upsample(c: &mut Construct<'_>, mode: Value, corners: Value) -> Result<()> {
         Value::Tuple(items) => Value::Tuple(items.iter().map(float).collect()),
         other => float(other),
     };
+    let name = c.arguments.callee().to_string();
+    c.attribute("name", name.as_str());
     c.keep(&["size"]);
     c.attribute("scale_factor", factor);
     c.attribute("mode", mode);

@@ -69,14 +69,14 @@ macro_rules! adaptive {
 }
 
 macro_rules! unpool {
-    ($name:literal, $function:literal, $doc:literal) => {
+    ($name:literal, $n:literal, $function:literal, $doc:literal) => {
         Entry::new(
             concat!("torch.nn.", $name),
             concat!($name, "(kernel_size, stride=None, padding=0)"),
             $doc,
         )
         .bases(&["torch.nn.modules.pooling._MaxUnpoolNd"])
-        .construct(pool)
+        .construct(|c| unpool(c, $n))
         .takes("forward(input, indices, output_size=None)")
         .forward_line(concat!(
             $function,
@@ -189,16 +189,19 @@ pub(super) static CLASSES: [Entry; 20] = [
     ),
     unpool!(
         "MaxUnpool1d",
+        1,
         "F.max_unpool1d",
         "Puts the values of MaxPool1d back where they were."
     ),
     unpool!(
         "MaxUnpool2d",
+        2,
         "F.max_unpool2d",
         "Puts the values of MaxPool2d back where they were."
     ),
     unpool!(
         "MaxUnpool3d",
+        3,
         "F.max_unpool3d",
         "Puts the values of MaxPool3d back where they were."
     ),
@@ -208,6 +211,7 @@ pub(super) static CLASSES: [Entry; 20] = [
          return_indices=False, _random_samples=None)",
         "Max pooling to a given size by windows at random places.",
     )
+    .construct(|c| fractional(c, 2))
     .forward_line(
         "F.fractional_max_pool2d(input, self.kernel_size, self.output_size, self.output_ratio, \
          self.return_indices, _random_samples=self._random_samples)",
@@ -218,6 +222,7 @@ pub(super) static CLASSES: [Entry; 20] = [
          return_indices=False, _random_samples=None)",
         "Max pooling to a given size by windows at random places.",
     )
+    .construct(|c| fractional(c, 3))
     .forward_line(
         "F.fractional_max_pool3d(input, self.kernel_size, self.output_size, self.output_ratio, \
          self.return_indices, _random_samples=self._random_samples)",
@@ -253,5 +258,45 @@ fn avg_pool1d(c: &mut Construct<'_>) -> Result<()> {
     c.attribute("stride", tuple(&stride));
     c.attribute("padding", padding);
     c.keep(&["ceil_mode", "count_include_pad"]);
+    Ok(())
+}
+
+/// One value for each dimension.
+fn each(c: &Construct<'_>, name: &str, n: usize) -> Result<Value> {
+    let sizes = c.arguments.per_dimension(name, n)?;
+    Ok(Value::Tuple(sizes.into_iter().map(Value::Int).collect()))
+}
+
+fn unpool(c: &mut Construct<'_>, n: usize) -> Result<()> {
+    let kernel = each(c, "kernel_size", n)?;
+    let stride = match c.arguments.value("stride") {
+        Value::None => kernel.clone(),
+        _ => each(c, "stride", n)?,
+    };
+    let padding = each(c, "padding", n)?;
+    c.attribute("kernel_size", kernel);
+    c.attribute("stride", stride);
+    c.attribute("padding", padding);
+    Ok(())
+}
+
+fn fractional(c: &mut Construct<'_>, n: usize) -> Result<()> {
+    let a = c.arguments;
+    c.require(
+        a.value("output_size").is_none() != a.value("output_ratio").is_none(),
+        "output_size",
+        "either 'output_size' or 'output_ratio' must be given",
+    )?;
+    let kernel = each(c, "kernel_size", n)?;
+    let size = match a.value("output_size") {
+        Value::None => Value::None,
+        // PyTorch keeps a tuple of three for volumes, and for images what was given.
+        given if n == 2 => given.clone(),
+        _ => each(c, "output_size", n)?,
+    };
+    c.attribute("kernel_size", kernel);
+    c.keep(&["return_indices"]);
+    c.attribute("output_size", size);
+    c.keep(&["output_ratio", "_random_samples"]);
     Ok(())
 }

@@ -22,7 +22,14 @@ pub(super) static CLASSES: [Entry; 3] = [
          mask_check=True)",
         "A stack of copies of an encoder layer.",
     )
-    .construct(|c| stack(c, "encoder_layer"))
+    .construct(|c| {
+        stack(c, "encoder_layer")?;
+        c.keep(&["enable_nested_tensor"]);
+        let nested = use_nested_tensor(c);
+        c.attribute("use_nested_tensor", nested);
+        c.keep(&["mask_check"]);
+        Ok(())
+    })
     .takes("forward(src, mask=None, src_key_padding_mask=None, is_causal=None)")
     .forward_code(encoder),
     Entry::new(
@@ -91,6 +98,26 @@ fn stack(c: &mut Construct<'_>, layer: &'static str) -> Result<()> {
         None => c.attribute("norm", Value::None),
     }
     Ok(())
+}
+
+/// Whether the fused path may skip padding: only for layers that the fused path knows.
+fn use_nested_tensor(c: &Construct<'_>) -> bool {
+    let t = &*c.tracer;
+    let Some(layer) = t.module_of(c.arguments.value("encoder_layer")) else {
+        return false;
+    };
+    let Ok(attention) = t.child(layer, "self_attn") else {
+        return false;
+    };
+    let two = Dim::Const(2);
+    let even = |heads: Dim| heads.modulo(&two) == Dim::ZERO;
+    c.arguments.bool("enable_nested_tensor").unwrap_or(false)
+        && t.get(layer, "norm_first") == Value::Bool(false)
+        && t.get(attention, "batch_first") == Value::Bool(true)
+        && t.get(attention, "_qkv_same_embed_dim") == Value::Bool(true)
+        && !t.get(attention, "in_proj_bias").is_none()
+        && t.get(layer, "activation_relu_or_gelu") != Value::from(0)
+        && t.get(attention, "num_heads").int().is_some_and(even)
 }
 
 fn transformer(c: &mut Construct<'_>) -> Result<()> {

@@ -146,6 +146,10 @@ def run(expression, shapes):
     if made is not None:
         mro = [cls for cls in type(made).__mro__ if cls not in (nn.Module, object)]
         lines.append("  class " + " ".join(class_name(cls) for cls in mro))
+        for name, value in sorted(vars(made).items()):
+            plain = isinstance(value, (int, float, str, tuple, type(None)))
+            if plain and name[0] != "_" and name != "training":
+                lines.append(f"  attribute {name} {value!r}")
         lines += hooked_calls(made, wrapped, inputs)
         for name, parameter in made.named_parameters():
             lines.append(f"  parameter {name} {show(parameter)}")

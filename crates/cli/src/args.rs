@@ -51,6 +51,12 @@ pub enum Command {
     Shapes(ShapesArgs),
     /// Convert between model formats: ONNX and its text
     Convert(ConvertArgs),
+    /// Start the language server on standard input and output, for editors
+    Lsp {
+        /// Ignored: clients pass it to say that they speak over standard input and output
+        #[arg(long, hide = true)]
+        stdio: bool,
+    },
     /// Write shell completions to standard output
     Completions {
         /// The shell

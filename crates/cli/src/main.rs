@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => commands::report::run(&args),
         Some(Command::Shapes(args)) => commands::shapes::run(&args),
         Some(Command::Convert(args)) => commands::convert::run(&args),
+        Some(Command::Lsp { .. }) => modelcost_lsp::serve()
+            .map(|()| String::new())
+            .map_err(|error| Failed::input(format!("the language server cannot start: {error}"))),
         Some(Command::Completions { shell }) => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "modelcost", &mut out);

@@ -344,6 +344,9 @@ impl<'a> Emitter<'_, 'a> {
                 Origin::Parameter(_) | Origin::Buffer(_) => {
                     self.owned_by(tensor, path) || torch && leaf && self.is_weight(frame, tensor)
                 }
+                // What calls and inputs make has another origin by now: the module holds this
+                // itself, as a part of its code or folded by an optimizer.
+                Origin::Constant => true,
                 _ => false,
             }
         };

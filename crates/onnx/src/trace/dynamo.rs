@@ -17,14 +17,14 @@ use smol_str::SmolStr;
 use super::fx_text::{self, FxArg, FxNode};
 use super::signature::{self, InputKind};
 use super::values::{Values, integer};
-use super::{origin, recompose, shapes};
+use super::{known, origin, recompose, recurrent, repair, rounds, schema, shapes};
 use crate::infer::{Origin, Program, Step, ValueId};
 use crate::model::{Model, Node};
 use crate::text::Arena;
 
 const FX_NODE: &str = "pkg.torch.onnx.fx_node";
-const SCOPES: &str = "pkg.torch.onnx.name_scopes";
-const CLASSES: &str = "pkg.torch.onnx.class_hierarchy";
+pub(super) const SCOPES: &str = "pkg.torch.onnx.name_scopes";
+pub(super) const CLASSES: &str = "pkg.torch.onnx.class_hierarchy";
 const STACK_TRACE: &str = "pkg.torch.onnx.stack_trace";
 const SIGNATURE: &str = "pkg.torch.export.ExportedProgram.graph_signature";
 
@@ -78,14 +78,16 @@ pub(super) fn build<'a>(
     let known = shapes::states(model, program, &groups, &inputs);
     let mut stacks = Stacks::default();
     let scopes: Vec<Option<StackId>> = scope_stacks(&groups, &mut stacks, arena);
-    let fused = fused_convolutions(program, &groups, arena);
+    let fused = fused_convolutions(program, &groups);
     let called = modelcost_fx::called(&stacks);
+    let owners = known.states.iter().map(|state| state.owner.clone());
     let paths = every_path(
         called
             .iter()
             .map(|called| called.path.clone())
-            .chain(known.states.iter().map(|state| state.owner.clone())),
+            .chain(owners),
     );
+    let paths = rounds::registered(&paths, &known.states);
     let mut known = known;
     let tree = tree(
         &mut builder,
@@ -210,7 +212,7 @@ fn scope_stacks<'a>(
     stacks: &mut Stacks<'a>,
     arena: &'a Arena,
 ) -> Vec<Option<StackId>> {
-    let mut rounds = recompose::Rounds::default();
+    let mut rounds = rounds::Rounds::default();
     let mut seen: HashMap<String, StackId> = HashMap::new();
     groups
         .iter()
@@ -251,7 +253,6 @@ pub(super) struct Fused<'a> {
 fn fused_convolutions<'a>(
     program: &'a Program<'a>,
     groups: &[Group<'a>],
-    _arena: &'a Arena,
 ) -> HashMap<usize, Fused<'a>> {
     let mut out = HashMap::new();
     for (at, group) in groups.iter().enumerate() {
@@ -276,12 +277,14 @@ fn fused_convolutions<'a>(
             (_, 5) => "torch.nn.modules.conv.ConvTranspose3d",
             _ => "torch.nn.modules.conv.ConvTranspose2d",
         };
+        let name = program.value(weight).name;
         out.insert(
             at,
             Fused {
                 step,
-                weight: program.value(weight).name,
-                class,
+                weight: name,
+                class: known::convolution(group, name, program.fact(weight).shape())
+                    .unwrap_or(class),
             },
         );
     }
@@ -466,6 +469,20 @@ impl<'a> Assembly<'_, 'a> {
         Value::Tensor(self.tensor(id))
     }
 
+    /// The positions of arguments that are FX nodes of which nothing is left.
+    fn unresolved(&self, group: &Group<'a>) -> Vec<usize> {
+        let gone = |arg: &FxArg<'a>| match arg {
+            FxArg::Node(name) => {
+                !self.scope.contains_key(name) && !self.program.names.contains_key(name)
+            }
+            _ => false,
+        };
+        let args = group.fx.args.iter().enumerate();
+        args.filter(|(_, arg)| gone(arg))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
     /// The tensors of a group's inputs that no argument names.
     fn spare(&self, group: &Group<'a>) -> Vec<ValueId> {
         let mut named = HashSet::new();
@@ -523,8 +540,13 @@ impl<'a> Assembly<'_, 'a> {
         }
         let op = group.op();
         let mut spare = self.spare(group);
-        let arguments = self.arguments(&op, group, &mut spare);
+        let unresolved = self.unresolved(group);
+        let mut arguments = self.arguments(&op, group, &mut spare);
         let output = self.output(group, &op);
+        if !unresolved.is_empty() {
+            repair::operands(self.builder, &op, &mut arguments, &output, &unresolved);
+        }
+        let output = recurrent::complete_recurrent(self.builder, &op, &arguments, output);
         self.scope.insert(group.fx.name, output.clone());
         self.push(op, arguments, output, stack, group);
     }
@@ -541,7 +563,7 @@ impl<'a> Assembly<'_, 'a> {
             .iter()
             .map(|arg| self.argument(arg, spare))
             .collect();
-        let mut out = recompose::named(op, group.fx.target, positional);
+        let mut out = schema::named(op, group.fx.target, positional);
         for (name, arg) in &group.fx.kwargs {
             out.push(Argument {
                 name: (*name).into(),
@@ -605,7 +627,14 @@ impl<'a> Assembly<'_, 'a> {
         line: &'a str,
         frame: &'a str,
     ) {
-        let made = origin::made(&op, line);
+        let mut made = origin::made(&op, line);
+        if !made.shown && op == "aten.mean" && is_pooling(&arguments) {
+            made = origin::POOLED;
+            self.builder.trace_mut().fidelity.note(
+                Level::Reconstructed,
+                "a mean over the last two dimensions is taken for adaptive_avg_pool2d, which the exporter writes so",
+            );
+        }
         let number = self.flats.len();
         // The operators of one function call have one number.
         let previous = self.flats.last().filter(|previous| {
@@ -737,13 +766,39 @@ impl<'a> Assembly<'_, 'a> {
                     .collect(),
             ),
         };
-        self.flats.push(Flat {
-            op,
-            arguments,
-            output,
-            ..Flat::default()
-        });
+        // It stands where its neighbours stand.
+        let flat = match self.flats.last() {
+            Some(previous) => Flat {
+                op,
+                arguments,
+                output,
+                stack: previous.stack,
+                torch_fn: match previous.torch_fn.rsplit('.').next() {
+                    Some(name) if origin::is_composite(name) => previous.torch_fn.clone(),
+                    _ => Default::default(),
+                },
+                source_fn: None,
+                line: previous.line.clone(),
+                frame: previous.frame.clone(),
+            },
+            None => Flat {
+                op,
+                arguments,
+                output,
+                ..Flat::default()
+            },
+        };
+        self.flats.push(flat);
     }
+}
+
+/// Whether a mean is what the exporter makes of `adaptive_avg_pool2d(x, 1)`.
+fn is_pooling(arguments: &[Argument]) -> bool {
+    let dims = [-1, -2].map(|dim: i64| Value::from(dim)).to_vec();
+    let [_, over, keep] = arguments else {
+        return false;
+    };
+    over.value == Value::List(dims) && keep.value == Value::Bool(true)
 }
 
 /// Whether an FX node computes sizes and not tensors.

@@ -7,8 +7,13 @@
 
 mod dynamo;
 mod fx_text;
+mod known;
 mod origin;
 mod recompose;
+mod recurrent;
+mod repair;
+mod rounds;
+mod schema;
 mod shapes;
 mod signature;
 mod values;

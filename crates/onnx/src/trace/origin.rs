@@ -12,6 +12,8 @@ pub(super) struct Made<'a> {
     pub name: &'a str,
     /// Whether this function makes other operators too.
     pub composite: bool,
+    /// Whether the line shows it.
+    pub shown: bool,
 }
 
 const FUNCTION: &str = "function";
@@ -189,6 +191,18 @@ const COMPOSITE: &[&str] = &[
     "unfold",
 ];
 
+/// Functions of `torch._VF`, which recurrent layers call and the exporter may unroll.
+const RECURRENT: &[&str] = &[
+    "gru",
+    "gru_cell",
+    "lstm",
+    "lstm_cell",
+    "rnn_relu",
+    "rnn_relu_cell",
+    "rnn_tanh",
+    "rnn_tanh_cell",
+];
+
 /// Infix operators that call an operator of ATen.
 const INFIX: &[(&str, &str)] = &[("add", "+="), ("sub", "-="), ("mul", "*="), ("div", "/=")];
 
@@ -211,17 +225,22 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str) -> Made<'a> {
                 kind: call.kind(known),
                 name: call.name,
                 composite: false,
+                shown: true,
             };
         }
         if call.functional() && COMPOSITE.contains(&call.name) {
-            around = Some(call.name);
+            around = Some((FUNCTION, call.name));
+        }
+        if call.owner.ends_with("_VF") && RECURRENT.contains(&call.name) {
+            around = Some((BUILTIN, call.name));
         }
     }
-    if let Some(name) = around {
+    if let Some((kind, name)) = around {
         return Made {
-            kind: FUNCTION,
+            kind,
             name,
             composite: true,
+            shown: true,
         };
     }
     // `x += y` runs the in-place operator, which the exporter has replaced by the other.
@@ -238,13 +257,20 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str) -> Made<'a> {
             kind: METHOD,
             name: in_place,
             composite: false,
+            shown: true,
         };
     }
     Made {
         kind: known.map_or(BUILTIN, |origin| origin.kind),
         name: plain,
         composite: false,
+        shown: false,
     }
+}
+
+/// Whether several operators may come of one call of the function.
+pub(super) fn is_composite(name: &str) -> bool {
+    COMPOSITE.contains(&name) || RECURRENT.contains(&name)
 }
 
 /// A call in a line of Python.
@@ -304,6 +330,15 @@ fn calls(line: &str) -> impl Iterator<Item = Call<'_>> {
         (!name.is_empty()).then_some(Call { owner, name })
     })
 }
+
+/// How `aten.mean` is called by the decomposition of `adaptive_avg_pool2d` to one pixel; people
+/// write the dimensions the other way round.
+pub(super) const POOLED: Made<'static> = Made {
+    kind: FUNCTION,
+    name: "adaptive_avg_pool2d",
+    composite: true,
+    shown: false,
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! What the exporter decomposed, put together again, and the names of operators' arguments.
+//! What the exporter decomposed, put together again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,209 +8,9 @@ use modelcost_core::value::Value;
 use modelcost_fx::Flat;
 use smol_str::SmolStr;
 
-use super::fx_text::FxArg;
+use super::recurrent::{cell, unrolled};
 use crate::infer::{Program, Step};
 use crate::model::AttributeValue;
-
-/// Operators that only decompositions make, and the names of their arguments.
-const DECOMPOSED: &[(&str, &[&str])] = &[
-    (
-        "_native_batch_norm_legit_no_training",
-        &[
-            "input",
-            "weight",
-            "bias",
-            "running_mean",
-            "running_var",
-            "momentum",
-            "eps",
-        ],
-    ),
-    (
-        "_native_batch_norm_legit",
-        &[
-            "input",
-            "weight",
-            "bias",
-            "running_mean",
-            "running_var",
-            "training",
-            "momentum",
-            "eps",
-        ],
-    ),
-    (
-        "native_layer_norm",
-        &["input", "normalized_shape", "weight", "bias", "eps"],
-    ),
-    (
-        "native_group_norm",
-        &["input", "weight", "bias", "N", "C", "HxW", "group", "eps"],
-    ),
-    (
-        "convolution",
-        &[
-            "input",
-            "weight",
-            "bias",
-            "stride",
-            "padding",
-            "dilation",
-            "transposed",
-            "output_padding",
-            "groups",
-        ],
-    ),
-    ("_softmax", &["self", "dim", "half_to_float"]),
-    ("_log_softmax", &["self", "dim", "half_to_float"]),
-    (
-        "lstm",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "gru",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "rnn_tanh",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "rnn_relu",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "upsample_bilinear2d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_bicubic2d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_trilinear3d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_linear1d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_nearest1d",
-        &["input", "output_size", "scale_factors"],
-    ),
-    (
-        "upsample_nearest2d",
-        &["input", "output_size", "scale_factors"],
-    ),
-    (
-        "upsample_nearest3d",
-        &["input", "output_size", "scale_factors"],
-    ),
-];
-
-/// The names of an operator's positional arguments.
-fn parameter(op: &str, target: &str, index: usize) -> SmolStr {
-    let short = op.strip_prefix("aten.").unwrap_or(op);
-    let known = DECOMPOSED.iter().find(|(name, _)| *name == short);
-    if let Some((_, names)) = known
-        // The overloads without `vec` have other arguments.
-        && (!short.starts_with("upsample") || target.ends_with(".vec"))
-    {
-        return names.get(index).copied().unwrap_or_default().into();
-    }
-    if let Some(signature) = modelcost_torch::operators::signature(op)
-        && let Some(parameter) = signature.parameters.get(index)
-    {
-        return parameter.name.clone();
-    }
-    match index {
-        0 => "self".into(),
-        1 => "other".into(),
-        _ => SmolStr::default(),
-    }
-}
-
-/// Positional arguments under the names of the operator's schema.
-pub(super) fn named(op: &str, target: &str, values: Vec<Value>) -> Vec<Argument> {
-    values
-        .into_iter()
-        .enumerate()
-        .map(|(index, value)| Argument {
-            name: parameter(op, target, index),
-            value,
-            passed: Passed::Position,
-        })
-        .collect()
-}
-
-/// The same of arguments that are still text.
-pub(super) fn named_args<'g, 'a>(
-    op: &str,
-    target: &str,
-    args: &'g [FxArg<'a>],
-) -> Vec<(&'static str, &'g FxArg<'a>)> {
-    /// The names that shapes depend on.
-    const NAMES: &[&str] = &[
-        "input",
-        "weight",
-        "bias",
-        "normalized_shape",
-        "params",
-        "running_mean",
-        "running_var",
-        "self",
-        "hx",
-    ];
-    args.iter()
-        .enumerate()
-        .map(|(index, arg)| {
-            let name = parameter(op, target, index);
-            let known = NAMES.iter().find(|known| **known == name);
-            (known.copied().unwrap_or("other"), arg)
-        })
-        .collect()
-}
 
 /// Operators that return lists or tuples, however many items are used.
 pub(super) fn returns_list(op: &str) -> bool {
@@ -226,52 +26,6 @@ pub(super) fn returns_list(op: &str) -> bool {
             | "lstm"
             | "gru"
     )
-}
-
-/// Counts the calls of modules: the exporter keeps the path of each call, not which one it is.
-/// A `Sequential` runs its children in order, so that an earlier child begins another call.
-#[derive(Default)]
-pub(super) struct Rounds<'a> {
-    open: Vec<Open<'a>>,
-    totals: HashMap<&'a str, usize>,
-}
-
-struct Open<'a> {
-    path: &'a str,
-    call: usize,
-    child: Option<usize>,
-}
-
-impl<'a> Rounds<'a> {
-    /// The number of the call of each module of a stack.
-    pub fn enter(&mut self, paths: &[&'a str], classes: &[&str]) -> Vec<usize> {
-        let mut out = Vec::with_capacity(paths.len());
-        for (at, path) in paths.iter().enumerate() {
-            let child = paths
-                .get(at + 1)
-                .and_then(|child| child.rsplit('.').next()?.parse::<usize>().ok());
-            let sequential = classes[at].ends_with(".Sequential");
-            let again = self.open.get(at).is_none_or(|open| {
-                open.path != *path
-                    || sequential && child.zip(open.child).is_some_and(|(new, old)| new < old)
-            });
-            if again {
-                self.open.truncate(at);
-                let total = self.totals.entry(path).or_insert(0);
-                self.open.push(Open {
-                    path,
-                    call: *total,
-                    child: None,
-                });
-                *total += 1;
-            }
-            let open = &mut self.open[at];
-            open.child = child.or(open.child);
-            out.push(open.call);
-        }
-        self.open.truncate(paths.len());
-        out
-    }
 }
 
 /// The operator of a convolution that is left of a convolution and a BatchNorm.
@@ -343,7 +97,7 @@ pub(super) fn convolution(
     (format!("{op}{spatial}d").into(), positions(named))
 }
 
-fn positions<'n>(named: impl IntoIterator<Item = (&'n str, Value)>) -> Vec<Argument> {
+pub(super) fn positions<'n>(named: impl IntoIterator<Item = (&'n str, Value)>) -> Vec<Argument> {
     named
         .into_iter()
         .map(|(name, value)| Argument {
@@ -354,7 +108,7 @@ fn positions<'n>(named: impl IntoIterator<Item = (&'n str, Value)>) -> Vec<Argum
         .collect()
 }
 
-fn argument(flat: &Flat<'_>, name: &str) -> Value {
+pub(super) fn argument(flat: &Flat<'_>, name: &str) -> Value {
     flat.arguments
         .iter()
         .find(|argument| argument.name == name)
@@ -363,35 +117,35 @@ fn argument(flat: &Flat<'_>, name: &str) -> Value {
 
 /// Functions whose operators the exporter decomposes.
 const RECOMPOSED: &[(&str, Recompose)] = &[
-    ("adaptive_avg_pool1d(", adaptive_pool),
-    ("adaptive_avg_pool2d(", adaptive_pool),
-    ("adaptive_avg_pool3d(", adaptive_pool),
-    ("F.rms_norm(", rms_norm),
-    ("_VF.lstm_cell(", cell),
-    ("_VF.gru_cell(", cell),
-    ("_VF.rnn_tanh_cell(", cell),
-    ("_VF.rnn_relu_cell(", cell),
-    ("_VF.rnn_tanh(", recurrent),
-    ("_VF.rnn_relu(", recurrent),
-    ("_VF.lstm(", recurrent),
-    ("_VF.gru(", recurrent),
+    ("adaptive_avg_pool1d", adaptive_pool),
+    ("adaptive_avg_pool2d", adaptive_pool),
+    ("adaptive_avg_pool3d", adaptive_pool),
+    ("rms_norm", rms_norm),
+    ("lstm_cell", cell),
+    ("gru_cell", cell),
+    ("rnn_tanh_cell", cell),
+    ("rnn_relu_cell", cell),
+    ("rnn_tanh", unrolled),
+    ("rnn_relu", unrolled),
+    ("lstm", unrolled),
+    ("gru", unrolled),
 ];
 
 /// Makes one operator call of the nodes of one function call.
 type Recompose = fn(&mut TraceBuilder, &str, &[Flat<'_>], &Uses) -> Option<Call>;
 
-struct Call {
-    op: SmolStr,
-    arguments: Vec<Argument>,
-    output: Value,
+pub(super) struct Call {
+    pub op: SmolStr,
+    pub arguments: Vec<Argument>,
+    pub output: Value,
 }
 
 /// How tensors flow between the nodes.
-struct Uses {
+pub(super) struct Uses {
     /// The last node that reads a tensor.
-    last: HashMap<TensorId, usize>,
+    pub last: HashMap<TensorId, usize>,
     /// Where the run of nodes ends.
-    end: usize,
+    pub end: usize,
 }
 
 /// Puts decomposed functions together again.
@@ -410,22 +164,17 @@ pub(super) fn recompose<'a>(builder: &mut TraceBuilder, flats: Vec<Flat<'a>>) ->
     let mut out: Vec<Flat<'a>> = Vec::with_capacity(flats.len());
     let mut at = 0;
     while at < flats.len() {
-        let line = flats[at].line.clone();
-        let found = RECOMPOSED.iter().find(|(call, _)| line.contains(call));
-        let Some((call, function)) = found else {
+        let function = flats[at].torch_fn.rsplit('.').next().unwrap_or_default();
+        let found = RECOMPOSED.iter().find(|(name, _)| *name == function);
+        let Some((name, function)) = found else {
             out.push(convolution_forms(flats[at].clone()));
             at += 1;
             continue;
         };
-        let name = call
-            .trim_end_matches('(')
-            .rsplit('.')
-            .next()
-            .unwrap_or(call);
         let end = run_end(&flats, at, name);
         uses.end = end;
         let run = &flats[at..end];
-        let whole = run.len() == 1 && run[0].op.strip_prefix("aten.") == Some(name);
+        let whole = run.len() == 1 && run[0].op.strip_prefix("aten.") == Some(*name);
         let made = if whole {
             None
         } else {
@@ -467,7 +216,7 @@ fn run_end(flats: &[Flat<'_>], start: usize, name: &str) -> usize {
         if flat.stack.is_none() {
             continue;
         }
-        if flat.stack != first.stack || flat.line != first.line || flat.frame != first.frame {
+        if flat.torch_fn != first.torch_fn {
             break;
         }
         // A cell has two products; a third one is the next call.
@@ -527,7 +276,7 @@ fn first_input(run: &[Flat<'_>]) -> Option<TensorId> {
 }
 
 /// The tensors that a run reads and does not make, in the order of use.
-fn external(run: &[Flat<'_>]) -> Vec<TensorId> {
+pub(super) fn external(run: &[Flat<'_>]) -> Vec<TensorId> {
     let mut made = HashSet::new();
     let mut out = Vec::new();
     for flat in run {
@@ -567,7 +316,7 @@ fn adaptive_pool(
     })
 }
 
-fn is_parameter(builder: &TraceBuilder, tensor: TensorId) -> Option<&str> {
+pub(super) fn is_parameter(builder: &TraceBuilder, tensor: TensorId) -> Option<&str> {
     match builder.trace().tensor(tensor).origin {
         Origin::Parameter(id) => Some(builder.trace().parameter(id).name.as_str()),
         _ => None,
@@ -598,134 +347,5 @@ fn rms_norm(builder: &mut TraceBuilder, _: &str, run: &[Flat<'_>], _: &Uses) -> 
             ("weight", weight.into()),
         ]),
         output: Value::Tensor(output),
-    })
-}
-
-/// `nn.LSTMCell` and its like: two products, then elementwise gates.
-fn cell(builder: &mut TraceBuilder, name: &str, run: &[Flat<'_>], uses: &Uses) -> Option<Call> {
-    let products: Vec<&Flat<'_>> = run.iter().filter(|flat| flat.op == "aten.linear").collect();
-    let [first, second] = products.as_slice() else {
-        return None;
-    };
-    let hidden_first = argument(first, "weight")
-        .tensor()
-        .and_then(|id| is_parameter(builder, id))
-        .is_some_and(|name| name.ends_with("hh"));
-    let (input, hidden) = if hidden_first {
-        (second, first)
-    } else {
-        (first, second)
-    };
-    let state = argument(hidden, "input");
-    let known: Vec<TensorId> = [input, hidden]
-        .iter()
-        .flat_map(|flat| flat.arguments.iter().flat_map(|a| a.value.tensors()))
-        .collect();
-    let hx = if name == "lstm_cell" {
-        let rest = external(run).into_iter().find(|id| !known.contains(id));
-        Value::List(vec![state, rest.map_or(Value::None, Value::Tensor)])
-    } else {
-        state
-    };
-    let output = run.last()?.output.clone();
-    let output = if name == "lstm_cell" {
-        // The new cell state is the last sum.
-        let sum = run.iter().rev().find(|flat| flat.op == "aten.add")?;
-        Value::List(vec![output, sum.output.clone()])
-    } else {
-        output
-    };
-    let _ = uses;
-    Some(Call {
-        op: format!("aten.{name}").into(),
-        arguments: positions([
-            ("input", argument(input, "input")),
-            ("hx", hx),
-            ("w_ih", argument(input, "weight")),
-            ("w_hh", argument(hidden, "weight")),
-            ("b_ih", argument(input, "bias")),
-            ("b_hh", argument(hidden, "bias")),
-        ]),
-        output,
-    })
-}
-
-/// A recurrent layer that was unrolled.
-fn recurrent(
-    builder: &mut TraceBuilder,
-    name: &str,
-    run: &[Flat<'_>],
-    uses: &Uses,
-) -> Option<Call> {
-    let inputs = external(run);
-    let mut weights: Vec<(String, TensorId)> = Vec::new();
-    let mut others = Vec::new();
-    for id in inputs {
-        match is_parameter(builder, id) {
-            Some(name) => weights.push((name.rsplit('.').next()?.to_owned(), id)),
-            None => others.push(id),
-        }
-    }
-    let count = |prefix: &str| {
-        weights
-            .iter()
-            .filter(|(name, _)| name.starts_with(prefix))
-            .count()
-    };
-    let bidirectional = weights.iter().any(|(name, _)| name.ends_with("_reverse"));
-    let directions = 1 + usize::from(bidirectional);
-    let layers = count("weight_ih") / directions;
-    if layers == 0 {
-        return None;
-    }
-    let biased = count("bias_ih") > 0;
-    let mut parameters = Vec::new();
-    for layer in 0..layers {
-        for suffix in ["", "_reverse"].iter().take(directions) {
-            for kind in ["weight_ih", "weight_hh", "bias_ih", "bias_hh"] {
-                let wanted = format!("{kind}_l{layer}{suffix}");
-                if let Some((_, id)) = weights.iter().find(|(name, _)| *name == wanted) {
-                    parameters.push(Value::Tensor(*id));
-                }
-            }
-        }
-    }
-    let mut outputs: Vec<TensorId> = Vec::new();
-    for flat in run {
-        for tensor in flat.output.tensors() {
-            let later = uses.last.get(&tensor).is_none_or(|last| *last >= uses.end);
-            if later {
-                outputs.push(tensor);
-            }
-        }
-    }
-    let input = *others.first()?;
-    let state = others.get(1).copied();
-    let output = Value::List(outputs.into_iter().map(Value::Tensor).collect());
-    let rows = |id: TensorId| builder.trace().tensor(id).shape.clone()?.first().cloned();
-    // With the batch first the hidden state has it second, where the input has it first.
-    let batch_first = state.is_some_and(|state| {
-        let batch = builder
-            .trace()
-            .tensor(state)
-            .shape
-            .clone()
-            .and_then(|s| s.get(1).cloned());
-        batch.is_some() && rows(input) == batch
-    });
-    Some(Call {
-        op: format!("aten.{name}").into(),
-        arguments: positions([
-            ("input", Value::Tensor(input)),
-            ("hx", state.into()),
-            ("params", Value::List(parameters)),
-            ("has_biases", Value::Bool(biased)),
-            ("num_layers", Value::from(layers)),
-            ("dropout", Value::Float(0.0)),
-            ("train", Value::Bool(false)),
-            ("bidirectional", Value::Bool(bidirectional)),
-            ("batch_first", Value::Bool(batch_first)),
-        ]),
-        output,
     })
 }

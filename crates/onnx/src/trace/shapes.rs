@@ -10,7 +10,7 @@ use modelcost_fx::{Kind, State};
 
 use super::dynamo::Group;
 use super::fx_text::{self, FxArg};
-use super::recompose;
+use super::schema;
 use super::signature::{Input, InputKind};
 use crate::infer::{Fact, Origin, Program};
 use crate::model::{Model, Tensor};
@@ -45,16 +45,29 @@ pub(super) fn states<'a>(
     let mut used: HashSet<&str> = HashSet::new();
     let mut tied: HashMap<&str, &str> = HashMap::new();
     for group in groups {
-        let named = recompose::named_args(&group.op(), group.fx.target, &group.fx.args);
+        let named = schema::named_args(&group.op(), group.fx.target, &group.fx.args);
         finder.collect(group, &named, &mut found, &mut used);
         finder.tie(group, &named, inputs, &mut tied);
     }
     finder.fused(groups, inputs, &mut found, &mut used);
     finder.tables(groups, inputs, &mut found, &mut used);
+    finder.siblings(groups, inputs, &mut found, &mut used);
+    let moved = finder.moved(model, groups, inputs, &found, &used);
     let mut out = Known {
         states: Vec::new(),
         notes: Vec::new(),
     };
+    for (name, shape) in moved {
+        out.notes.push((
+            Level::Reconstructed,
+            format!(
+                "the shape of {} is that of the constant which the exporter made of it",
+                by_name.get(name).map_or(name, |input| input.target)
+            ),
+        ));
+        found.insert(name, shape);
+        used.insert(name);
+    }
     let (mut unknown, mut unused) = (Vec::new(), Vec::new());
     for input in inputs {
         let kind = match input.kind {
@@ -223,6 +236,7 @@ impl<'a> Finder<'_, 'a> {
                         .and_then(|out| Some(vec![out.get(1)?.clone()]))
                 }
                 ("prelu", "weight") => self.prelu(group),
+                ("bilinear", name) => self.bilinear(group, name, &flat),
                 ("lstm" | "gru" | "rnn_tanh" | "rnn_relu", "params") => {
                     self.recurrent(group, short, state.target, input())
                 }
@@ -258,6 +272,17 @@ impl<'a> Finder<'_, 'a> {
         }
         match constants.as_slice() {
             [single] => Some(single.clone()),
+            _ => None,
+        }
+    }
+
+    /// `weight` is out × in1 × in2.
+    fn bilinear(&self, group: &Group<'a>, name: &str, flat: &[(&str, &'a str)]) -> Option<Shape> {
+        let last = |at: usize| self.shape(flat.get(at)?.1)?.last().cloned();
+        let out = self.made(group)?.last()?.clone();
+        match name {
+            "weight" => Some(vec![out, last(0)?, last(1)?]),
+            "bias" => Some(vec![out]),
             _ => None,
         }
     }
@@ -319,7 +344,7 @@ impl<'a> Finder<'_, 'a> {
         inputs: &[Input<'a>],
         tied: &mut HashMap<&'a str, &'a str>,
     ) {
-        let Some(scopes) = group.node.meta("pkg.torch.onnx.name_scopes") else {
+        let Some(scopes) = group.node.meta(super::dynamo::SCOPES) else {
             return;
         };
         let scopes = fx_text::strings(scopes);
@@ -386,6 +411,132 @@ impl<'a> Finder<'_, 'a> {
         }
     }
 
+    /// Weights that follow from others of the same layer: the optimizer folds products with a
+    /// state that is zero, and cuts the packed projection of an attention layer in two.
+    fn siblings(
+        &self,
+        groups: &[Group<'a>],
+        inputs: &[Input<'a>],
+        found: &mut HashMap<&'a str, Shape>,
+        used: &mut HashSet<&'a str>,
+    ) {
+        let shape_of = |found: &HashMap<&'a str, Shape>, target: &str| {
+            let input = inputs.iter().find(|input| input.target == target)?;
+            let known = found.get(input.name).cloned();
+            known.or_else(|| self.shape(input.name))
+        };
+        for input in inputs {
+            if used.contains(input.name) {
+                continue;
+            }
+            let (owner, own) = input.target.rsplit_once('.').unwrap_or(("", input.target));
+            let sibling = |name: &str| match owner {
+                "" => name.to_owned(),
+                owner => format!("{owner}.{name}"),
+            };
+            let shape = match own {
+                "weight_hh" | "bias_hh" => {
+                    let gates = self.gates(groups, owner);
+                    let rows =
+                        shape_of(found, &sibling("weight_ih")).and_then(|s| s.first().cloned());
+                    rows.zip(gates).map(|(rows, gates)| match own {
+                        "bias_hh" => vec![rows],
+                        _ => vec![rows.clone(), rows.floor_div(&Dim::from(gates))],
+                    })
+                }
+                "in_proj_weight" | "in_proj_bias" => {
+                    let size = shape_of(found, &sibling("out_proj.weight"))
+                        .and_then(|s| s.first().cloned());
+                    size.map(|size| match own {
+                        "in_proj_bias" => vec![&size * 3],
+                        _ => vec![&size * 3, size],
+                    })
+                }
+                _ => None,
+            };
+            if let Some(shape) = shape {
+                found.insert(input.name, shape);
+                used.insert(input.name);
+            }
+        }
+    }
+
+    /// How many gates the recurrent cell at a path has.
+    fn gates(&self, groups: &[Group<'a>], owner: &str) -> Option<i32> {
+        let class = groups.iter().find_map(|group| {
+            let paths = fx_text::strings(group.node.meta(super::dynamo::SCOPES)?);
+            let classes = fx_text::strings(group.node.meta(super::dynamo::CLASSES)?);
+            let at = paths.iter().position(|path| *path == owner)?;
+            classes.get(at).copied()
+        })?;
+        match class.rsplit('.').next()? {
+            "LSTMCell" => Some(4),
+            "GRUCell" => Some(3),
+            "RNNCell" => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Parameters that are left under another name because only their shape or order was changed:
+    /// the one parameter of a module that nothing uses, and the one constant of that module that
+    /// is called after such a change.
+    fn moved(
+        &self,
+        model: &'a Model<'a>,
+        groups: &[Group<'a>],
+        inputs: &[Input<'a>],
+        found: &HashMap<&'a str, Shape>,
+        used: &HashSet<&'a str>,
+    ) -> Vec<(&'a str, Shape)> {
+        let mut constants: HashMap<&str, Vec<Shape>> = HashMap::new();
+        let mut seen = HashSet::new();
+        for group in groups {
+            let Some(scopes) = group.node.meta(super::dynamo::SCOPES) else {
+                continue;
+            };
+            let scopes = fx_text::strings(scopes);
+            let Some(path) = scopes.len().checked_sub(2).and_then(|at| scopes.get(at)) else {
+                continue;
+            };
+            for step in &group.steps {
+                for id in self.program.steps[*step].inputs.iter().flatten() {
+                    let value = self.program.value(*id);
+                    let float = value.fact.dtype().is_some_and(DType::is_floating_point);
+                    if matches!(value.origin, Origin::Initializer(_))
+                        && float
+                        && is_view(value.name)
+                        && seen.insert(*id)
+                        && let Some(shape) = value.fact.shape()
+                    {
+                        constants.entry(path).or_default().push(shape.to_vec());
+                    }
+                }
+            }
+        }
+        let mut lost: HashMap<&str, Vec<&'a str>> = HashMap::new();
+        for input in inputs {
+            let known = found.contains_key(input.name)
+                || used.contains(input.name)
+                || model
+                    .graph
+                    .initializers
+                    .iter()
+                    .any(|t| t.name == input.target);
+            if input.kind == InputKind::Parameter && !known {
+                let owner = input.target.rsplit_once('.').map_or("", |(owner, _)| owner);
+                lost.entry(owner).or_default().push(input.name);
+            }
+        }
+        lost.into_iter()
+            .filter_map(|(owner, names)| {
+                match (names.as_slice(), constants.get(owner)?.as_slice()) {
+                    ([name], [shape]) => Some((*name, shape.clone())),
+                    _ => None,
+                }
+            })
+            .collect()
+    }
+
     /// Position tables of torchvision's window attention, of which only the lookup's result is
     /// left: one row for each offset between two positions of a window.
     fn tables(
@@ -403,10 +554,7 @@ impl<'a> Finder<'_, 'a> {
                 continue;
             }
             for group in groups {
-                let scopes = group
-                    .node
-                    .meta("pkg.torch.onnx.name_scopes")
-                    .unwrap_or_default();
+                let scopes = group.node.meta(super::dynamo::SCOPES).unwrap_or_default();
                 if !fx_text::strings(scopes).contains(&owner) {
                     continue;
                 }
@@ -428,6 +576,16 @@ impl<'a> Finder<'_, 'a> {
             }
         }
     }
+}
+
+/// Whether a constant is called after an operator that only moves elements.
+fn is_view(name: &str) -> bool {
+    let base = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let base = base.strip_suffix('_').unwrap_or(base);
+    matches!(
+        base,
+        "expand" | "unsqueeze" | "view" | "permute" | "transpose" | "clone" | "squeeze" | "alias"
+    )
 }
 
 fn root(square: usize) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! Prints the trace of model files: `cargo run -p modelcost-onnx --example dump model.onnx`
+//! Prints the trace of model files: `cargo run -p modelcost-onnx --example trace model.onnx`
 
 use modelcost_core::trace::{CallId, Target, Trace};
 use modelcost_core::value::Value;

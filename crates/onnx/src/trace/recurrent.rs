@@ -1,0 +1,275 @@
+//! Recurrent layers and cells that the exporter unrolled.
+
+use modelcost_core::dim::Dim;
+use modelcost_core::trace::{Argument, Origin, TensorId, TraceBuilder};
+use modelcost_core::value::Value;
+use modelcost_fx::Flat;
+
+use super::recompose::{Call, Uses, argument, external, is_parameter, positions};
+
+/// `nn.LSTMCell` and its like: two products, then elementwise gates.
+pub(super) fn cell(
+    builder: &mut TraceBuilder,
+    name: &str,
+    run: &[Flat<'_>],
+    uses: &Uses,
+) -> Option<Call> {
+    let products: Vec<&Flat<'_>> = run.iter().filter(|flat| flat.op == "aten.linear").collect();
+    let is_hidden = |flat: &Flat<'_>| {
+        argument(flat, "weight")
+            .tensor()
+            .and_then(|id| is_parameter(builder, id))
+            .is_some_and(|name| name.ends_with("hh"))
+    };
+    let folded;
+    let (input, hidden) = match products.as_slice() {
+        [first, second] if is_hidden(first) => (*second, *first),
+        [first, second] => (*first, *second),
+        // The product with a state of zeros was computed beforehand.
+        [input] => {
+            folded = folded_product(builder, input, run)?;
+            (*input, &folded)
+        }
+        _ => return None,
+    };
+    let state = argument(hidden, "input");
+    let known: Vec<TensorId> = [input, hidden]
+        .iter()
+        .flat_map(|flat| flat.arguments.iter().flat_map(|a| a.value.tensors()))
+        .collect();
+    let hx = if name == "lstm_cell" {
+        let rest = external(run).into_iter().find(|id| !known.contains(id));
+        Value::List(vec![state, rest.map_or(Value::None, Value::Tensor)])
+    } else {
+        state
+    };
+    let output = run.last()?.output.clone();
+    let output = if name == "lstm_cell" {
+        // The new cell state is the last sum.
+        let sum = run.iter().rev().find(|flat| flat.op == "aten.add")?;
+        Value::List(vec![output, sum.output.clone()])
+    } else {
+        output
+    };
+    let _ = uses;
+    Some(Call {
+        op: format!("aten.{name}").into(),
+        arguments: positions([
+            ("input", argument(input, "input")),
+            ("hx", hx),
+            ("w_ih", argument(input, "weight")),
+            ("w_hh", argument(hidden, "weight")),
+            ("b_ih", argument(input, "bias")),
+            ("b_hh", argument(hidden, "bias")),
+        ]),
+        output,
+    })
+}
+
+/// The product of a cell's hidden state, which is a constant, put back from that of its input.
+fn folded_product<'a>(
+    builder: &TraceBuilder,
+    input: &Flat<'a>,
+    run: &[Flat<'a>],
+) -> Option<Flat<'a>> {
+    let trace = builder.trace();
+    let sibling = |name: &str| {
+        let own = is_parameter(builder, argument(input, name).tensor()?)?;
+        let wanted = own.replace("_ih", "_hh");
+        let found = trace
+            .parameters
+            .iter()
+            .find(|parameter| parameter.name == wanted)?;
+        Some(found.tensor)
+    };
+    let weight = sibling("weight")?;
+    let hidden = trace.tensor(weight).shape.as_ref()?.last()?.clone();
+    let state = external(run).into_iter().find(|id| {
+        let shape = trace.tensor(*id).shape.as_deref();
+        shape.is_some_and(|shape| shape.last() == Some(&hidden))
+            && is_parameter(builder, *id).is_none()
+            && argument(input, "input").tensor() != Some(*id)
+    })?;
+    Some(Flat {
+        op: "aten.linear".into(),
+        arguments: positions([
+            ("input", Value::Tensor(state)),
+            ("weight", Value::Tensor(weight)),
+            ("bias", sibling("bias").into()),
+        ]),
+        ..Flat::default()
+    })
+}
+
+/// A recurrent layer that was unrolled.
+pub(super) fn unrolled(
+    builder: &mut TraceBuilder,
+    name: &str,
+    run: &[Flat<'_>],
+    uses: &Uses,
+) -> Option<Call> {
+    let mut weights: Vec<(String, TensorId)> = Vec::new();
+    let mut others = Vec::new();
+    for id in external(run) {
+        match is_parameter(builder, id) {
+            Some(name) => weights.push((name.rsplit('.').next()?.to_owned(), id)),
+            None => others.push(id),
+        }
+    }
+    let count = |prefix: &str| {
+        weights
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix))
+            .count()
+    };
+    let bidirectional = weights.iter().any(|(name, _)| name.ends_with("_reverse"));
+    let directions = 1 + usize::from(bidirectional);
+    let layers = count("weight_ih") / directions;
+    if layers == 0 {
+        return None;
+    }
+    let biased = count("bias_ih") > 0;
+    let mut parameters = Vec::new();
+    for layer in 0..layers {
+        for suffix in ["", "_reverse"].iter().take(directions) {
+            for kind in ["weight_ih", "weight_hh", "bias_ih", "bias_hh"] {
+                let wanted = format!("{kind}_l{layer}{suffix}");
+                if let Some((_, id)) = weights.iter().find(|(name, _)| *name == wanted) {
+                    parameters.push(Value::Tensor(*id));
+                }
+            }
+        }
+    }
+    let shape = |id: TensorId| builder.trace().tensor(id).shape.clone().unwrap_or_default();
+    let recurrent = parameters.get(1)?.tensor().map(shape)?;
+    let hidden = recurrent.last()?.clone();
+    let first = Dim::from(layers * directions);
+    let is_state = |id: &TensorId| {
+        let shape = shape(*id);
+        shape.first() == Some(&first) && shape.last() == Some(&hidden)
+    };
+    let input = others
+        .iter()
+        .find(|id| !is_state(id))
+        .or(others.first())
+        .copied()?;
+    let state = others
+        .iter()
+        .copied()
+        .find(|id| *id != input && is_state(id));
+    // With the batch first the hidden state has it second, where the input has it first.
+    let batch_first = state.is_some_and(|state| {
+        let batch = shape(state).get(1).cloned();
+        batch.is_some() && shape(input).first() == batch.as_ref()
+    });
+    let mut outputs: Vec<TensorId> = Vec::new();
+    for flat in run {
+        for tensor in flat.output.tensors() {
+            if uses.last.get(&tensor).is_none_or(|last| *last >= uses.end) {
+                outputs.push(tensor);
+            }
+        }
+    }
+    let batch = shape(input).get(usize::from(!batch_first)).cloned();
+    let states = [
+        first,
+        batch.unwrap_or_else(|| Dim::unknown("batch")),
+        hidden.clone(),
+    ];
+    let width = hidden * directions as i128;
+    let output = recurrent_output(builder, name, &outputs, &states, &width);
+    Some(Call {
+        op: format!("aten.{name}").into(),
+        arguments: positions([
+            ("input", Value::Tensor(input)),
+            ("hx", state.into()),
+            ("params", Value::List(parameters)),
+            ("has_biases", Value::Bool(biased)),
+            ("num_layers", Value::from(layers)),
+            ("dropout", Value::Float(0.0)),
+            ("train", Value::Bool(false)),
+            ("bidirectional", Value::Bool(bidirectional)),
+            ("batch_first", Value::Bool(batch_first)),
+        ]),
+        output,
+    })
+}
+
+/// All that a recurrent operator returns: the output, whose last dimension is `width`, and one or
+/// two states, which have `state`'s shape. What nobody reads is not in the file.
+fn recurrent_output(
+    builder: &mut TraceBuilder,
+    op: &str,
+    found: &[TensorId],
+    state: &[Dim],
+    width: &Dim,
+) -> Value {
+    let shape = |builder: &TraceBuilder, id: TensorId| {
+        builder.trace().tensor(id).shape.clone().unwrap_or_default()
+    };
+    let is_output = |shape: &[Dim]| shape.len() == 3 && shape.last() == Some(width);
+    let output = found
+        .iter()
+        .rev()
+        .copied()
+        .find(|id| {
+            let shape = shape(builder, *id);
+            is_output(&shape) && shape != state
+        })
+        .or_else(|| {
+            found
+                .iter()
+                .copied()
+                .find(|id| is_output(&shape(builder, *id)))
+        });
+    let wanted = if op == "lstm" { 2 } else { 1 };
+    let mut out: Vec<TensorId> = found
+        .iter()
+        .copied()
+        .filter(|id| Some(*id) != output)
+        .collect();
+    out.truncate(wanted);
+    while out.len() < wanted {
+        let dtype = found
+            .first()
+            .and_then(|id| builder.trace().tensor(*id).dtype);
+        out.push(builder.tensor(Some(state.to_vec()), dtype, Origin::Constant));
+    }
+    let output = output.unwrap_or_else(|| builder.tensor(None, None, Origin::Constant));
+    out.insert(0, output);
+    Value::List(out.into_iter().map(Value::Tensor).collect())
+}
+
+/// The output of a recurrent operator that the exporter kept.
+pub(super) fn complete_recurrent(
+    builder: &mut TraceBuilder,
+    op: &str,
+    arguments: &[Argument],
+    output: Value,
+) -> Value {
+    let short = op.strip_prefix("aten.").unwrap_or(op);
+    if !matches!(short, "lstm" | "gru" | "rnn_tanh" | "rnn_relu") {
+        return output;
+    }
+    let get = |name: &str| arguments.iter().find(|argument| argument.name == name);
+    let int = |name: &str| match get(name).map(|argument| &argument.value) {
+        Some(Value::Int(dim)) => dim.clone(),
+        _ => Dim::ONE,
+    };
+    let both = get("bidirectional").is_some_and(|a| a.value == Value::Bool(true));
+    let directions = Dim::from(1 + i32::from(both));
+    let hidden = get("params")
+        .and_then(|params| params.value.items()?.get(1)?.tensor())
+        .and_then(|id| builder.trace().tensor(id).shape.clone()?.last().cloned());
+    let Some(hidden) = hidden else {
+        return output;
+    };
+    let batch_first = get("batch_first").is_some_and(|a| a.value == Value::Bool(true));
+    let batch = get("input")
+        .and_then(|input| builder.trace().tensor(input.value.tensor()?).shape.clone())
+        .and_then(|shape| shape.get(usize::from(!batch_first)).cloned())
+        .unwrap_or_else(|| Dim::unknown("batch"));
+    let states = [int("num_layers") * &directions, batch, hidden.clone()];
+    let width = hidden * &directions;
+    recurrent_output(builder, short, &output.tensors(), &states, &width)
+}

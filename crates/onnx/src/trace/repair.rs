@@ -1,0 +1,101 @@
+//! Operands whose FX nodes the optimizer took out.
+//!
+//! What the file has in their place may be another view of the same elements, so that its shape
+//! is not the operand's. For products and attention the shape follows from the others.
+
+use modelcost_core::dim::Dim;
+use modelcost_core::trace::{Argument, Origin, Shape, TraceBuilder};
+use modelcost_core::value::Value;
+
+/// Gives operands at the positions in `unresolved` the shapes that they must have had.
+pub(super) fn operands(
+    builder: &mut TraceBuilder,
+    op: &str,
+    arguments: &mut [Argument],
+    output: &Value,
+    unresolved: &[usize],
+) {
+    let shape = |value: &Value| {
+        let id = value.tensor()?;
+        builder.trace().tensor(id).shape.clone()
+    };
+    let known = |at: usize| {
+        let argument = arguments.get(at).filter(|_| !unresolved.contains(&at))?;
+        shape(&argument.value)
+    };
+    let out = shape(output);
+    let wanted: Vec<(usize, Option<Shape>)> = unresolved
+        .iter()
+        .map(|at| {
+            let shape = match op {
+                "aten.scaled_dot_product_attention" => attention(*at, &known, out.as_ref()),
+                "aten.linear" => linear(*at, &known, out.as_ref()),
+                "aten.matmul" | "aten.bmm" | "aten.mm" => product(*at, &known, out.as_ref()),
+                _ => None,
+            };
+            (*at, shape)
+        })
+        .collect();
+    for (at, wanted) in wanted {
+        let Some(wanted) = wanted else { continue };
+        let Some(argument) = arguments.get_mut(at) else {
+            continue;
+        };
+        let current = argument.value.tensor();
+        let has = current.and_then(|id| builder.trace().tensor(id).shape.clone());
+        if has.as_ref() != Some(&wanted) {
+            let dtype = current.and_then(|id| builder.trace().tensor(id).dtype);
+            argument.value = Value::Tensor(builder.tensor(Some(wanted), dtype, Origin::Constant));
+        }
+    }
+}
+
+fn with_last(shape: &[Dim], last: &Dim) -> Option<Shape> {
+    let (_, leading) = shape.split_last()?;
+    let mut out = leading.to_vec();
+    out.push(last.clone());
+    Some(out)
+}
+
+/// Query, key and value have heads and batch in common; query and key the size of a head.
+fn attention(
+    at: usize,
+    known: &dyn Fn(usize) -> Option<Shape>,
+    out: Option<&Shape>,
+) -> Option<Shape> {
+    match at {
+        0 => with_last(out?, known(1)?.last()?),
+        1 => with_last(&known(2)?, known(0)?.last()?),
+        2 => with_last(&known(1)?, out?.last()?),
+        _ => None,
+    }
+}
+
+/// `weight` is out × in.
+fn linear(at: usize, known: &dyn Fn(usize) -> Option<Shape>, out: Option<&Shape>) -> Option<Shape> {
+    match at {
+        0 => with_last(out?, known(1)?.last()?),
+        1 => Some(vec![out?.last()?.clone(), known(0)?.last()?.clone()]),
+        2 => Some(vec![out?.last()?.clone()]),
+        _ => None,
+    }
+}
+
+/// Either factor of a product of matrices with the same batch.
+fn product(
+    at: usize,
+    known: &dyn Fn(usize) -> Option<Shape>,
+    out: Option<&Shape>,
+) -> Option<Shape> {
+    let out = out?;
+    match (at, known(1 - at.min(1))?.as_slice(), out.as_slice()) {
+        (0, [.., inner, _], [.., _, _]) => with_last(out, inner),
+        (1, [.., inner], [batch @ .., _, columns]) => {
+            let mut shape = batch.to_vec();
+            shape.push(inner.clone());
+            shape.push(columns.clone());
+            Some(shape)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,208 @@
+//! The names of operators' arguments.
+
+use modelcost_core::trace::{Argument, Passed};
+use modelcost_core::value::Value;
+use smol_str::SmolStr;
+
+use super::fx_text::FxArg;
+
+/// Operators that only decompositions make, and the names of their arguments.
+const DECOMPOSED: &[(&str, &[&str])] = &[
+    ("einsum", &["equation", "tensors"]),
+    (
+        "_native_batch_norm_legit_no_training",
+        &[
+            "input",
+            "weight",
+            "bias",
+            "running_mean",
+            "running_var",
+            "momentum",
+            "eps",
+        ],
+    ),
+    (
+        "_native_batch_norm_legit",
+        &[
+            "input",
+            "weight",
+            "bias",
+            "running_mean",
+            "running_var",
+            "training",
+            "momentum",
+            "eps",
+        ],
+    ),
+    (
+        "native_layer_norm",
+        &["input", "normalized_shape", "weight", "bias", "eps"],
+    ),
+    (
+        "native_group_norm",
+        &["input", "weight", "bias", "N", "C", "HxW", "group", "eps"],
+    ),
+    (
+        "convolution",
+        &[
+            "input",
+            "weight",
+            "bias",
+            "stride",
+            "padding",
+            "dilation",
+            "transposed",
+            "output_padding",
+            "groups",
+        ],
+    ),
+    ("_softmax", &["self", "dim", "half_to_float"]),
+    ("_log_softmax", &["self", "dim", "half_to_float"]),
+    (
+        "lstm",
+        &[
+            "input",
+            "hx",
+            "params",
+            "has_biases",
+            "num_layers",
+            "dropout",
+            "train",
+            "bidirectional",
+            "batch_first",
+        ],
+    ),
+    (
+        "gru",
+        &[
+            "input",
+            "hx",
+            "params",
+            "has_biases",
+            "num_layers",
+            "dropout",
+            "train",
+            "bidirectional",
+            "batch_first",
+        ],
+    ),
+    (
+        "rnn_tanh",
+        &[
+            "input",
+            "hx",
+            "params",
+            "has_biases",
+            "num_layers",
+            "dropout",
+            "train",
+            "bidirectional",
+            "batch_first",
+        ],
+    ),
+    (
+        "rnn_relu",
+        &[
+            "input",
+            "hx",
+            "params",
+            "has_biases",
+            "num_layers",
+            "dropout",
+            "train",
+            "bidirectional",
+            "batch_first",
+        ],
+    ),
+    (
+        "upsample_bilinear2d",
+        &["input", "output_size", "align_corners", "scale_factors"],
+    ),
+    (
+        "upsample_bicubic2d",
+        &["input", "output_size", "align_corners", "scale_factors"],
+    ),
+    (
+        "upsample_trilinear3d",
+        &["input", "output_size", "align_corners", "scale_factors"],
+    ),
+    (
+        "upsample_linear1d",
+        &["input", "output_size", "align_corners", "scale_factors"],
+    ),
+    (
+        "upsample_nearest1d",
+        &["input", "output_size", "scale_factors"],
+    ),
+    (
+        "upsample_nearest2d",
+        &["input", "output_size", "scale_factors"],
+    ),
+    (
+        "upsample_nearest3d",
+        &["input", "output_size", "scale_factors"],
+    ),
+];
+
+/// The names of an operator's positional arguments.
+fn parameter(op: &str, target: &str, index: usize) -> SmolStr {
+    let short = op.strip_prefix("aten.").unwrap_or(op);
+    let known = DECOMPOSED.iter().find(|(name, _)| *name == short);
+    if let Some((_, names)) = known
+        // The overloads without `vec` have other arguments.
+        && (!short.starts_with("upsample") || target.ends_with(".vec"))
+    {
+        return names.get(index).copied().unwrap_or_default().into();
+    }
+    if let Some(signature) = modelcost_torch::operators::signature(op)
+        && let Some(parameter) = signature.parameters.get(index)
+    {
+        return parameter.name.clone();
+    }
+    match index {
+        0 => "self".into(),
+        1 => "other".into(),
+        _ => SmolStr::default(),
+    }
+}
+
+/// Positional arguments under the names of the operator's schema.
+pub(super) fn named(op: &str, target: &str, values: Vec<Value>) -> Vec<Argument> {
+    values
+        .into_iter()
+        .enumerate()
+        .map(|(index, value)| Argument {
+            name: parameter(op, target, index),
+            value,
+            passed: Passed::Position,
+        })
+        .collect()
+}
+
+/// The same of arguments that are still text.
+pub(super) fn named_args<'g, 'a>(
+    op: &str,
+    target: &str,
+    args: &'g [FxArg<'a>],
+) -> Vec<(&'static str, &'g FxArg<'a>)> {
+    /// The names that shapes depend on.
+    const NAMES: &[&str] = &[
+        "input",
+        "weight",
+        "bias",
+        "normalized_shape",
+        "params",
+        "running_mean",
+        "running_var",
+        "self",
+        "hx",
+    ];
+    args.iter()
+        .enumerate()
+        .map(|(index, arg)| {
+            let name = parameter(op, target, index);
+            let known = NAMES.iter().find(|known| **known == name);
+            (known.copied().unwrap_or("other"), arg)
+        })
+        .collect()
+}

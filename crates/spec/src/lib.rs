@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod document;
+pub mod keys;
 mod names;
 mod options;
 mod read;

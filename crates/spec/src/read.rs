@@ -9,41 +9,9 @@ use crate::document::{
     Block, Body, Budget, Content, Document, Input, Key, Layer, LayerId, Layers, Parameter, Piece,
     Size, TensorDecl, Variable,
 };
+use crate::keys;
 use crate::text::Text;
 use crate::tree::{Entry, Node, NodeKind};
-
-/// What a body may hold.
-pub(crate) const BODY_KEYS: &[&str] = &[
-    "class",
-    "base",
-    "input",
-    "output",
-    "modules",
-    "layers",
-    "parameters",
-    "buffers",
-    "tie",
-    "freeze",
-];
-/// What a container may hold beside.
-pub(crate) const CONTAINER_KEYS: &[&str] = &["module", "from", "when", "repeat"];
-/// What `[model]` may hold beside.
-pub(crate) const MODEL_KEYS: &[&str] = &["name"];
-/// What a block may hold beside.
-pub(crate) const BLOCK_KEYS: &[&str] = &["args"];
-/// What may stand at the top of the file.
-pub(crate) const TOP_KEYS: &[&str] = &[
-    "model",
-    "variables",
-    "block",
-    "budget",
-    "modules",
-    "layers",
-    "parameters",
-    "buffers",
-    "tie",
-    "freeze",
-];
 
 pub(crate) fn read(entries: &[Entry]) -> (Document, Vec<Diagnostic>) {
     let mut reader = Reader::default();
@@ -119,8 +87,8 @@ impl Reader {
                 "variables" => self.variables(entry),
                 "block" => self.blocks(entry),
                 "budget" => self.budget(&entry.value, ""),
-                key if TOP_KEYS.contains(&key) => self.lifted(entry, entries, &mut body),
-                _ => self.unknown_key(entry, "a spec", &[TOP_KEYS]),
+                key if keys::TOP.contains(&key) => self.lifted(entry, entries, &mut body),
+                _ => self.unknown_key(entry, "a spec", &[keys::TOP]),
             }
         }
         self.document.model = body;
@@ -154,8 +122,8 @@ impl Reader {
             match entry.key.value.as_str() {
                 "name" => self.document.name = self.name(&entry.value, "the model's name"),
                 "input" => self.document.inputs = self.inputs(entry),
-                key if BODY_KEYS.contains(&key) => self.body_key(entry, body, None),
-                _ => self.unknown_key(entry, "[model]", &[MODEL_KEYS, BODY_KEYS]),
+                key if keys::BODY.contains(&key) => self.body_key(entry, body, None),
+                _ => self.unknown_key(entry, "[model]", &[keys::MODEL, keys::BODY]),
             }
         }
     }
@@ -199,10 +167,10 @@ impl Reader {
             for key in keys {
                 match key.key.value.as_str() {
                     "args" => block.args = self.parameters(&key.value, "args"),
-                    known if BODY_KEYS.contains(&known) => {
+                    known if keys::BODY.contains(&known) => {
                         self.body_key(key, &mut block.body, None)
                     }
-                    _ => self.unknown_key(key, "a block", &[BLOCK_KEYS, BODY_KEYS]),
+                    _ => self.unknown_key(key, "a block", &[keys::BLOCK, keys::BODY]),
                 }
             }
             self.document.blocks.push(block);
@@ -373,15 +341,15 @@ impl Reader {
                     let freeze = matches!(value.kind, NodeKind::Boolean(true));
                     self.document.layers[id.index()].freeze = freeze;
                 }
-                key if BODY_KEYS.contains(&key) => self.body_key(entry, &mut body, Some(id)),
-                _ => self.unknown_key(entry, "a layer", &[CONTAINER_KEYS, BODY_KEYS]),
+                key if keys::BODY.contains(&key) => self.body_key(entry, &mut body, Some(id)),
+                _ => self.unknown_key(entry, "a layer", &[keys::LAYER, keys::BODY]),
             }
         }
         let Some((key_span, expr)) = module else {
             return Content::Body(Box::new(body));
         };
         let other = entries.iter().find(|entry| {
-            BODY_KEYS.contains(&entry.key.value.as_str()) && entry.key.value != "freeze"
+            keys::BODY.contains(&entry.key.value.as_str()) && entry.key.value != "freeze"
         });
         if let Some(other) = other {
             let mut diagnostic = Diagnostic::error(

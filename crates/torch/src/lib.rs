@@ -11,6 +11,7 @@
 
 mod bound;
 pub mod classes;
+mod copy;
 pub mod dispatch;
 mod docs;
 mod error;

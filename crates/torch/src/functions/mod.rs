@@ -6,6 +6,7 @@ pub(crate) mod attention;
 mod create;
 pub(crate) mod index;
 mod layer;
+mod pool;
 mod recurrent;
 mod reduce;
 mod reshape;
@@ -148,8 +149,9 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 10] = [
+static TABLES: [&[Entry]; 11] = [
     &layer::FUNCTIONS,
+    &pool::FUNCTIONS,
     &activation::FUNCTIONS,
     &arithmetic::FUNCTIONS,
     &reshape::FUNCTIONS,

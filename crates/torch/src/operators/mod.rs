@@ -2,6 +2,7 @@
 
 mod conv;
 mod create;
+mod cut;
 mod elementwise;
 mod index;
 mod matmul;
@@ -71,13 +72,14 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 10] = [
+static TABLES: [&[Entry]; 11] = [
     &conv::OPERATORS,
     &matmul::OPERATORS,
     &elementwise::OPERATORS,
     &norm::OPERATORS,
     &pool::OPERATORS,
     &reshape::OPERATORS,
+    &cut::OPERATORS,
     &reduce::OPERATORS,
     &create::OPERATORS,
     &index::OPERATORS,

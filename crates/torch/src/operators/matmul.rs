@@ -23,7 +23,7 @@ pub(super) static OPERATORS: [Entry; 16] = [
     row("mv(self, vec)", |op| product(op, "self", "vec")),
     row("dot(self, tensor)", |op| product(op, "self", "tensor")),
     row("outer(self, vec2)", outer),
-    row("einsum(equation, operands, path=None)", einsum),
+    row("einsum(equation, tensors, path=None)", einsum),
     row(
         "scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, \
          is_causal=False, *, scale=None, enable_gqa=False)",
@@ -183,7 +183,7 @@ fn einsum(op: &mut Op<'_>) -> Result<Value> {
         .chars()
         .filter(|c| *c != ' ')
         .collect();
-    let operands = op.args.tensors("operands")?;
+    let operands = op.args.tensors("tensors")?;
     let shapes: Vec<Shape> = operands.iter().map(|id| op.shape_of(*id)).collect();
     let shape = einsum_shape(&equation, &shapes)
         .map_err(|why| op.error(format!("cannot follow '{equation}': {why}")))?;

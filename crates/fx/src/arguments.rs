@@ -79,7 +79,11 @@ fn lookup(function: &str, index: usize, parameter: &str, given: &[Argument]) -> 
     if let Some((_, _, theirs)) = renamed
         && let Some(value) = named(theirs)
     {
-        return Some(value);
+        // A scale of (2.0, 2.0) is what F.interpolate makes of `scale_factor=2`.
+        return match parameter {
+            "scale_factor" => modelcost_torch::recover::as_written(Some(&value)),
+            _ => Some(value),
+        };
     }
     named(parameter).or_else(|| match parameter {
         "input" | "self" => match index {

@@ -312,7 +312,7 @@ fn group_norm(layer: &Layer<'_>, out: &mut Out) {
 }
 
 /// Operators take one number for each dimension; where all are equal, people write one.
-fn as_written(value: Option<&Value>) -> Option<Value> {
+pub fn as_written(value: Option<&Value>) -> Option<Value> {
     match value? {
         Value::List(items) | Value::Tuple(items) => match items.as_slice() {
             [] => None,

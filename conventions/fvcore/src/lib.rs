@@ -46,7 +46,7 @@ impl Analysis {
         let mut counted_cell = None;
         for node in graph {
             let counted = match node.role {
-                Role::Scalar { .. } => None,
+                Role::Scalar { .. } | Role::Fused => None,
                 // One rule covers the linear layers that a cell is recorded as.
                 Role::PartOfCell if node.kind != "aten::linear" => None,
                 Role::PartOfCell if counted_cell == Some(node.call) => continue,
@@ -121,7 +121,7 @@ impl Convention for Fvcore {
             );
             return Err(Failure::NotAvailable(message));
         }
-        let graph = jit::graph(trace);
+        let graph = jit::graph(trace, true);
         let flops = Analysis::new(&self.flops, trace, &graph)?;
         let activations = Analysis::new(&self.activations, trace, &graph)?.total();
         let total = flops.total();

@@ -3,13 +3,13 @@
 use modelcost_core::convention::{Convention, Failure, Info, Options};
 use modelcost_core::fidelity::Level;
 use modelcost_core::formula::{EvalError, Quantity, Scope};
+use modelcost_core::fused::{self, Run};
+use modelcost_core::gradients::Gradients;
 use modelcost_core::jit::OperatorScope;
 use modelcost_core::report::{Entry, Report, inclusive_counts, layers};
 use modelcost_core::table::{Rule, Table, describe};
 use modelcost_core::trace::{CallId, Target, Trace};
 
-use crate::fused::is_fused;
-use crate::gradients::Gradients;
 use crate::names;
 use crate::operands::{self, Mask};
 
@@ -71,7 +71,12 @@ impl Counter {
 
     /// The operators that have a formula and that the counter gets to see, each with the outermost
     /// operator that it is in.
-    fn counted(&self, trace: &Trace, gradients: Option<&Gradients>) -> Vec<(CallId, Vec<CallId>)> {
+    fn counted(&self, trace: &Trace) -> Vec<(CallId, Vec<CallId>)> {
+        let run = Run {
+            gradients: self.pass != Pass::WithoutGradients,
+            hooks: false,
+        };
+        let mut fused = fused::calls(trace, run).into_iter().peekable();
         let mut out: Vec<(CallId, Vec<CallId>)> = Vec::new();
         let mut at = 0;
         let mut outer = None;
@@ -80,7 +85,7 @@ impl Counter {
             let call = trace.call(id);
             at += 1;
             match &call.target {
-                Target::Module(_) if is_fused(trace, id, gradients) => {
+                Target::Module(_) if fused.next_if(|fused| fused.call == id).is_some() => {
                     at = call.end.index();
                     continue;
                 }
@@ -120,12 +125,8 @@ impl Convention for Counter {
             return Err(Failure::NotAvailable(message));
         }
         let mut report = Report::new(self.info(), trace);
-        let gradients = match self.pass {
-            Pass::WithoutGradients => None,
-            Pass::Forward | Pass::ForwardAndBackward => Some(Gradients::new(trace)),
-        };
-        let operators = self.counted(trace, gradients.as_ref());
-        let backward = gradients.filter(|_| self.pass == Pass::ForwardAndBackward);
+        let operators = self.counted(trace);
+        let backward = (self.pass == Pass::ForwardAndBackward).then(|| Gradients::new(trace));
         if let Some(gradients) = &backward {
             let outputs = trace.outputs();
             if !outputs.is_empty() && !outputs.iter().any(|id| gradients.requires_grad(*id)) {
@@ -171,7 +172,7 @@ impl Convention for Counter {
         let formula = self.formula(entry)?;
         let mask = if formula.names().contains("output_mask") {
             let gradients = Gradients::new(trace);
-            let operators = self.counted(trace, Some(&gradients));
+            let operators = self.counted(trace);
             let (outer, inner) = operators
                 .into_iter()
                 .find(|(_, inner)| inner.contains(&entry.call))?;

@@ -3,12 +3,10 @@
 //! It sees the operators that are dispatched below autograd, and counts those that it has a formula
 //! for; the formulas are the tables in `rules/`. Three variants: the forward pass with gradients
 //! enabled, as most people call it; `fused`, under `torch.no_grad()`, where attention layers take a
-//! [path that hides them](fused); and `train`, forward and backward, for which [`gradients`] finds
-//! out what autograd computes.
+//! [path that hides them](modelcost_core::fused); and `train`, forward and backward, for which
+//! [`gradients`](modelcost_core::gradients) finds out what autograd computes.
 
 mod counter;
-mod fused;
-mod gradients;
 mod names;
 mod operands;
 

@@ -1,10 +1,9 @@
 //! For which operands of the counted operators autograd computes gradients.
 
 use modelcost_core::dim::Dim;
+use modelcost_core::gradients::Gradients;
 use modelcost_core::trace::{CallId, Target, TensorId, Trace};
 use modelcost_core::value::Value;
-
-use crate::gradients::Gradients;
 
 /// Whether the two factors of a product get a gradient.
 pub type Mask = [bool; 2];

@@ -53,7 +53,7 @@ impl Convention for Torchprofile {
         }
         let mut report = Report::new(self.info(), trace);
         let mut counted_cell = None;
-        for node in jit::graph(trace) {
+        for node in jit::graph(trace, false) {
             let call = node.call;
             match node.role {
                 Role::Scalar { from_line } => {
@@ -71,6 +71,7 @@ impl Convention for Torchprofile {
                         });
                     }
                 }
+                Role::Fused => {}
                 // One rule covers all that a cell is recorded as.
                 Role::PartOfCell if counted_cell == Some(call) => {}
                 Role::PartOfCell | Role::Operator => {

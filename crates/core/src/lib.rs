@@ -12,6 +12,8 @@ pub mod einsum;
 pub mod expr;
 pub mod fidelity;
 pub mod formula;
+pub mod fused;
+pub mod gradients;
 pub mod jit;
 pub mod patched;
 mod places;

@@ -16,6 +16,7 @@ use std::sync::LazyLock;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::formula::{CallScope, EvalError, Quantity, Scope};
+use crate::fused::{self, Run};
 use crate::trace::{Call, CallId, Target, Trace};
 use crate::value::Value;
 
@@ -36,6 +37,9 @@ pub struct Node {
 pub enum Role {
     /// An operator of the trace.
     Operator,
+    /// The operator that a module calls in the place of all that it does otherwise. The call is the
+    /// module's.
+    Fused,
     /// One of the operators that a cell of a recurrent network is recorded as.
     PartOfCell,
     /// An operation on a size, which is a scalar.
@@ -46,12 +50,33 @@ pub enum Role {
 }
 
 /// The nodes of the graph in order, without those of the `prim` namespace and without the queries
-/// of sizes.
-pub fn graph(trace: &Trace) -> Vec<Node> {
-    let live = live::operators(trace);
+/// of sizes. `hooks` says whether the counter puts hooks on the modules that it traces.
+pub fn graph(trace: &Trace, hooks: bool) -> Vec<Node> {
+    let run = Run {
+        gradients: true,
+        hooks,
+    };
+    let fused = fused::calls(trace, run);
+    let live = live::operators(trace, &fused);
+    let mut fused = fused.into_iter().peekable();
+    let mut hidden = CallId::new(0);
     let mut lines = trace.lines.iter().peekable();
     let mut nodes = Vec::new();
     for (id, call) in trace.calls() {
+        if id < hidden {
+            continue;
+        }
+        if let Some(fused) = fused.next_if(|fused| fused.call == id) {
+            hidden = call.end;
+            if live[id.index()] {
+                nodes.push(Node {
+                    kind: format_smolstr!("{}", fused.operator.replacen('.', "::", 1)),
+                    call: id,
+                    role: Role::Fused,
+                });
+            }
+            continue;
+        }
         sizes::arithmetic(trace, id, &mut |kind, times| {
             for _ in 0..times {
                 nodes.push(Node {
@@ -276,7 +301,7 @@ mod tests {
     }
 
     fn kinds(trace: &Trace) -> Vec<String> {
-        graph(trace)
+        graph(trace, true)
             .into_iter()
             .map(|node| node.kind.to_string())
             .collect()

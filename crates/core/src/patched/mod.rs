@@ -24,6 +24,7 @@ use crate::convention::Failure;
 use crate::dim::Dim;
 use crate::einsum;
 use crate::formula::{CallScope, EvalError, Quantity, Scope};
+use crate::fused::{self, Run};
 use crate::report::{Entry, Report};
 use crate::table::RuleSet;
 use crate::trace::{CallId, ModuleId, Target, Trace};
@@ -88,7 +89,19 @@ impl Patched<'_> {
         let watched = |module: ModuleId| {
             registered[module.index()] && !self.rules.has_class(&trace.module(module).class)
         };
+        let run = Run {
+            gradients: true,
+            hooks: true,
+        };
+        let mut fused = fused::calls(trace, run).into_iter().peekable();
+        let mut hidden = CallId::new(0);
         for (id, call) in trace.calls() {
+            if fused.next_if(|fused| fused.call == id).is_some() {
+                hidden = call.end;
+            }
+            if id < hidden {
+                continue;
+            }
             if self.rules.candidates(trace, id).is_empty() {
                 continue;
             }

@@ -1,35 +1,71 @@
-//! The fused paths of PyTorch's attention layers, which hide their work from the counter.
+//! The fused paths of PyTorch's attention layers, which hide their work from counters.
 //!
 //! In eval mode and without gradients, `nn.MultiheadAttention` and `nn.TransformerEncoderLayer` call
-//! a single operator that has no formula. The conditions are those of torch/nn/modules/activation.py
-//! and transformer.py of PyTorch 2.15.
-
-use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
-use modelcost_core::value::Value;
+//! a single operator in the place of all that they do otherwise. The conditions are those of
+//! torch/nn/modules/activation.py and transformer.py of PyTorch 2.15.
 
 use crate::gradients::Gradients;
+use crate::trace::{Call, CallId, ModuleId, Target, TensorId, Trace};
+use crate::value::Value;
 
-/// Whether a call of a module takes a fused path. `gradients` is `None` under `torch.no_grad()`.
-pub fn is_fused(trace: &Trace, id: CallId, gradients: Option<&Gradients>) -> bool {
-    let Target::Module(module) = trace.call(id).target else {
-        return false;
-    };
-    let class = &trace.module(module).class;
-    let fits = if class.is("torch.nn.MultiheadAttention") {
-        attention_fits(trace, id, module)
-    } else if class.is("torch.nn.TransformerEncoderLayer") {
-        encoder_layer_fits(trace, id, module)
-    } else {
-        false
-    };
-    fits && gradients.is_none_or(|gradients| {
-        let input = tensor_argument(trace, id, 0, &["query", "src"]);
-        let trained = trace.named_parameters(module).into_iter().any(|(_, id)| {
-            let parameter = trace.parameter(id);
-            parameter.requires_grad
-        });
-        !trained && !input.is_some_and(|input| gradients.requires_grad(input))
-    })
+/// How a model is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Whether gradients are enabled; not so under `torch.no_grad()`.
+    pub gradients: bool,
+    /// Whether the modules have hooks of their own, as tools register them. Encoder layers then
+    /// keep to the slow path.
+    pub hooks: bool,
+}
+
+/// A call of a module that takes a fused path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fused {
+    /// The call; nothing inside it is made.
+    pub call: CallId,
+    /// The operator that is called in its place.
+    pub operator: &'static str,
+}
+
+/// The calls of modules that take a fused path, in order.
+pub fn calls(trace: &Trace, run: Run) -> Vec<Fused> {
+    let mut out = Vec::new();
+    let mut gradients = None;
+    let mut at = 0;
+    while at < trace.calls.len() {
+        let id = CallId::new(at);
+        at += 1;
+        let Target::Module(module) = trace.call(id).target else {
+            continue;
+        };
+        let class = &trace.module(module).class;
+        let operator =
+            if class.is("torch.nn.MultiheadAttention") && attention_fits(trace, id, module) {
+                "aten._native_multi_head_attention"
+            } else if class.is("torch.nn.TransformerEncoderLayer")
+                && !run.hooks
+                && encoder_layer_fits(trace, id, module)
+            {
+                "aten._transformer_encoder_layer_fwd"
+            } else {
+                continue;
+            };
+        if run.gradients {
+            let mut parameters = trace.named_parameters(module).into_iter();
+            let trained = parameters.any(|(_, id)| trace.parameter(id).requires_grad);
+            let input = tensor_argument(trace, id, 0, &["query", "src"]);
+            let depends = |input| {
+                let gradients = gradients.get_or_insert_with(|| Gradients::new(trace));
+                gradients.requires_grad(input)
+            };
+            if trained || input.is_some_and(depends) {
+                continue;
+            }
+        }
+        out.push(Fused { call: id, operator });
+        at = trace.call(id).end.index();
+    }
+    out
 }
 
 /// `MultiheadAttention.forward`: `why_not_fast_path`.
@@ -55,18 +91,21 @@ fn attention_fits(trace: &Trace, id: CallId, module: ModuleId) -> bool {
         && !has_parameter(trace, module, "bias_k")
         && !has_parameter(trace, module, "bias_v")
         && trace.attribute(module, "add_zero_attn") != Some(&Value::Bool(true))
+        && !inside(trace, id).any(|(name, _)| name == "aten.zeros")
+}
+
+/// The operators inside a call.
+fn inside(trace: &Trace, id: CallId) -> impl Iterator<Item = (&str, &Call)> {
+    trace.inside(id).filter_map(|(_, call)| match &call.target {
+        Target::Operator(name) => Some((name.as_str(), call)),
+        _ => None,
+    })
 }
 
 /// Whether the slow path inside uses a mask that was given as floating-point numbers: one that was
 /// not is converted first. A program does not say what a module was called with, but shows this.
 fn has_float_mask_inside(trace: &Trace, id: CallId) -> bool {
-    let operators = || {
-        trace.inside(id).filter_map(|(_, call)| match &call.target {
-            Target::Operator(name) => Some((name.as_str(), call)),
-            _ => None,
-        })
-    };
-    let masked = operators().any(|(name, call)| match name {
+    let masked = inside(trace, id).any(|(name, call)| match name {
         "aten.scaled_dot_product_attention" => {
             call.argument("attn_mask")
                 .is_some_and(|mask| !mask.is_none())
@@ -75,7 +114,7 @@ fn has_float_mask_inside(trace: &Trace, id: CallId) -> bool {
         "aten.baddbmm" => true,
         _ => false,
     });
-    masked && !operators().any(|(name, _)| name == "aten.masked_fill_")
+    masked && !inside(trace, id).any(|(name, _)| name == "aten.masked_fill_")
 }
 
 /// `TransformerEncoderLayer.forward`: `why_not_sparsity_fast_path`.
@@ -144,12 +183,7 @@ fn has_parameter(trace: &Trace, module: ModuleId, name: &str) -> bool {
 }
 
 /// The tensor bound to a parameter of `forward`, by name or else by position.
-fn tensor_argument(
-    trace: &Trace,
-    id: CallId,
-    position: usize,
-    names: &[&str],
-) -> Option<modelcost_core::trace::TensorId> {
+fn tensor_argument(trace: &Trace, id: CallId, position: usize, names: &[&str]) -> Option<TensorId> {
     let call = trace.call(id);
     let named = names.iter().find_map(|name| call.argument(name));
     let value = named.or_else(|| {
@@ -159,6 +193,6 @@ fn tensor_argument(
     value.and_then(Value::tensor)
 }
 
-fn rank(trace: &Trace, tensor: modelcost_core::trace::TensorId) -> Option<usize> {
+fn rank(trace: &Trace, tensor: TensorId) -> Option<usize> {
     trace.tensor(tensor).shape.as_ref().map(Vec::len)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use modelcost_core::jit::is_outermost;
-use modelcost_core::trace::{Call, CallId, Origin, Target, TensorId, Trace};
-use modelcost_core::views::{Views, written};
+use crate::jit::is_outermost;
+use crate::trace::{Call, CallId, Origin, Target, TensorId, Trace};
+use crate::views::{Views, written};
 
 /// The autograd graph of a forward pass whose inputs do not require a gradient.
 pub struct Gradients {

@@ -334,3 +334,44 @@ fn root(expr: &Expr) -> SmolStr {
 fn unreadable(expr: &Expr) -> TorchError {
     TorchError::new(format!("cannot follow this expression: {:?}", expr.kind))
 }
+
+#[cfg(test)]
+mod tests {
+    use modelcost_core::expr::{ExprKind, parse};
+
+    use super::*;
+
+    /// What a line of a table calls, which must exist.
+    fn check(line: &str) {
+        let parsed = parse(line);
+        assert!(parsed.errors.is_empty(), "{line}: {:?}", parsed.errors);
+        parsed.expr.walk(&mut |expr| {
+            let ExprKind::Call(callee, _) = &expr.kind else {
+                return;
+            };
+            match callee.dotted_name() {
+                Some(name) if name.starts_with("aten.") => {
+                    assert!(operators::find(&name).is_ok(), "{name} in {line}");
+                }
+                Some(name) if name.starts_with("F.") || name.starts_with("torch") => {
+                    assert!(functions::find(&name).is_ok(), "{name} in {line}");
+                }
+                Some(name) if name.starts_with("self.") => {}
+                _ => {
+                    let ExprKind::Attribute(_, method) = &callee.kind else {
+                        panic!("{line}");
+                    };
+                    assert!(functions::method(&method.name).is_ok(), "{line}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn every_line_calls_what_exists() {
+        crate::classes()
+            .filter_map(|class| class.forward_text())
+            .chain(crate::functions().filter_map(|function| function.body_text()))
+            .for_each(check);
+    }
+}

@@ -142,6 +142,15 @@ impl<'a> Layer<'a> {
             })
     }
 
+    /// The first call of any of these operators.
+    fn first(&self, names: &[&str]) -> Option<&'a Call> {
+        let mut calls = self.operators.iter().map(|id| self.trace.call(*id));
+        calls.find(|call| match &call.target {
+            Target::Operator(name) => names.contains(&name.as_str()),
+            _ => false,
+        })
+    }
+
     /// The shape of one of the module's own parameters.
     fn parameter(&self, name: &str) -> Option<&'a Shape> {
         let parameters = &self.trace.module(self.module).parameters;
@@ -533,8 +542,8 @@ fn attention(layer: &Layer<'_>, out: &mut Out) {
     // Attention itself sees the heads apart: … × heads × length × head_dim.
     let query = layer.operator("scaled_dot_product_attention");
     let query = query.and_then(|call| call.argument("query"));
-    let product = layer.operator("bmm").and_then(|call| call.argument("self"));
-    let product = product.or_else(|| layer.operator("baddbmm")?.argument("batch1"));
+    let product = layer.first(&["aten.bmm", "aten.baddbmm"]);
+    let product = product.and_then(|call| call.argument("batch1").or(call.argument("self")));
     let head = layer
         .shape(query.or(product))
         .and_then(|shape| shape.last())

@@ -344,6 +344,14 @@ impl FunctionInfo {
         self.entry.signature()
     }
 
+    /// The line of Python that it is, where it is one; `aten.x` calls an operator.
+    pub fn body_text(&self) -> Option<&'static str> {
+        match self.entry.body {
+            BodyText::Line(line) => Some(line),
+            BodyText::Code(_) => None,
+        }
+    }
+
     /// What it does, in a line.
     pub fn doc(&self) -> &'static str {
         self.entry.doc

@@ -13,16 +13,12 @@ def random(*shapes):
     return lambda: tuple(torch.randn(shape) for shape in shapes)
 
 
-class Function(nn.Module):
-    """A forward without modules; a buffer keeps tools that want a parameter happy."""
+class Scale(nn.Module):
+    """A forward of functions; a parameter keeps tools happy that want one."""
 
-    def __init__(self, function):
+    def __init__(self):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
-        self.function = function
-
-    def forward(self, x, y=None):
-        return self.function(x) if y is None else self.function(x, y)
 
 
 class Uses(nn.Module):
@@ -128,57 +124,63 @@ class Containers(nn.Module):
         return torch.cat([self.heads["a"](x), self.heads["b"](x)], 1)
 
 
-def sums(x, y):
+class Sums(Scale):
     """Two ranks: shapes that ptflops compares from the wrong side."""
-    a = torch.add(x, y)
-    b = x.mul(y).add(2.0)
-    return torch.mul(b, 3).add(a, alpha=2) + torch.add(a, 1)
+
+    def forward(self, x, y):
+        a = torch.add(x, y)
+        b = x.mul(y).add(2.0)
+        return torch.mul(b, 3).add(a, alpha=2) + torch.add(a, 1)
 
 
-def products(x, y):
-    a = torch.mm(x[0], y[0])
-    b = torch.bmm(x, y).add(torch.addmm(a[0], x[1], y[1], beta=0))
-    return torch.baddbmm(b, x, y) + x.matmul(y) + torch.matmul(x, y[0]) + x @ y[1] + a.mm(a).mm(a.t())
+class Products(Scale):
+    def forward(self, x, y):
+        a = torch.mm(x[0], y[0])
+        b = torch.bmm(x, y).add(torch.addmm(a[0], x[1], y[1], beta=0))
+        return torch.baddbmm(b, x, y) + x.matmul(y) + torch.matmul(x, y[0]) + x @ y[1] + a.mm(a).mm(a.t())
 
 
-def scaled(x):
-    x = F.interpolate(x, scale_factor=1.5, mode="bilinear")
-    x = F.interpolate(x, scale_factor=(1.25, 2.5))
-    x = F.interpolate(x, size=9) + F.interpolate(x, size=(9, 9), mode="bicubic")
-    return F.interpolate(x, scale_factor=0.7, mode="area")
+class Scaled(Scale):
+    def forward(self, x):
+        x = F.interpolate(x, scale_factor=1.5, mode="bilinear")
+        x = F.interpolate(x, scale_factor=(1.25, 2.5))
+        x = F.interpolate(x, size=9) + F.interpolate(x, size=(9, 9), mode="bicubic")
+        return F.interpolate(x, scale_factor=0.7, mode="area")
 
 
-def activations(x):
-    x = F.relu(x) + F.relu6(x) + F.elu(x) + F.gelu(x, approximate="tanh") + F.silu(x) + F.leaky_relu(x)
-    x = F.softmax(x, -1) + x.softmax(-1) + F.log_softmax(x, -1) + torch.relu(x) + x.relu() + torch.sigmoid(x)
-    return F.softplus(x) + F.hardswish(x) + F.mish(x) + F.prelu(x, torch.tensor([0.25]))
+class Activations(Scale):
+    def forward(self, x):
+        x = F.relu(x) + F.relu6(x) + F.elu(x) + F.gelu(x, approximate="tanh") + F.silu(x) + F.leaky_relu(x)
+        x = F.softmax(x, -1) + x.softmax(-1) + F.log_softmax(x, -1) + torch.relu(x) + x.relu() + torch.sigmoid(x)
+        return F.softplus(x) + F.hardswish(x) + F.mish(x) + F.prelu(x, torch.tensor([0.25]))
 
 
-def pools(x):
-    return (
-        F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False).sum()
-        + F.max_pool2d(x, 3, stride=2, ceil_mode=True).sum()
-        + F.max_pool2d(x, 2, return_indices=True)[0].sum()
-        + F.adaptive_avg_pool2d(x, (3, None)).sum()
-        + F.adaptive_max_pool2d(x, 5).sum()
-        + F.lp_pool2d(x, 2, 2).sum()
-        + F.avg_pool1d(x[0], 2).sum()
-    )
+class Pools(Scale):
+    def forward(self, x):
+        return (
+            F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False).sum()
+            + F.max_pool2d(x, 3, stride=2, ceil_mode=True).sum()
+            + F.max_pool2d(x, 2, return_indices=True)[0].sum()
+            + F.adaptive_avg_pool2d(x, (3, None)).sum()
+            + F.adaptive_max_pool2d(x, 5).sum()
+            + F.lp_pool2d(x, 2, 2).sum()
+            + F.avg_pool1d(x[0], 2).sum()
+        )
 
 
-def attention(x):
-    q, k, v = x.chunk(3, -1)
-    a = F.scaled_dot_product_attention(q, k, v)
-    b = F.scaled_dot_product_attention(q[:, :, :4], k, v[..., :2], is_causal=False)
-    return a.sum() + b.sum() + torch.einsum("bhid,bhjd->bhij", q, k).sum() + torch.einsum("bhid->bi", q).sum()
+class Attention(Scale):
+    def forward(self, x):
+        q, k, v = x.chunk(3, -1)
+        a = F.scaled_dot_product_attention(q, k, v)
+        b = F.scaled_dot_product_attention(q[:, :, :4], k, v[..., :2], is_causal=False)
+        return a.sum() + b.sum() + torch.einsum("bhid,bhjd->bhij", q, k).sum() + torch.einsum("bhid->bi", q).sum()
 
 
-def einsums(x, y):
-    z = torch.einsum("bij,bjk->bik", x, y) + torch.einsum("...ij,...jk->...ik", x, y)
-    z = z + torch.einsum("bij,jk->bik", [x, y[0]]) + torch.einsum("bij,bjk", x, y)
-    return z.sum() + torch.einsum("bij,bjk,bkl->bl", x, y, y.transpose(1, 2)).sum() + torch.einsum("ij,ij->", x[0], x[0])
-
-
+class Einsums(Scale):
+    def forward(self, x, y):
+        z = torch.einsum("bij,bjk->bik", x, y) + torch.einsum("...ij,...jk->...ik", x, y)
+        z = z + torch.einsum("bij,jk->bik", [x, y[0]]) + torch.einsum("bij,bjk", x, y)
+        return z.sum() + torch.einsum("bij,bjk,bkl->bl", x, y, y.transpose(1, 2)).sum() + torch.einsum("ij,ij->", x[0], x[0])
 
 
 MODELS = {
@@ -187,14 +189,14 @@ MODELS = {
     "edge/outputs_dict": (lambda: Outputs(True), random((3, 8))),
     "edge/scalar_loss": (ScalarLoss, random((3, 8))),
     "edge/containers": (Containers, random((5, 8))),
-    "edge/sums": (lambda: Function(sums), random((3, 4, 5), (4, 5))),
-    "edge/sums_vector": (lambda: Function(sums), random((2, 3, 4, 5), (5,))),
-    "edge/products": (lambda: Function(products), random((2, 4, 4), (2, 4, 4))),
-    "edge/scaled": (lambda: Function(scaled), random((3, 2, 7, 5))),
-    "edge/activations": (lambda: Function(activations), random((3, 10))),
-    "edge/pools": (lambda: Function(pools), random((2, 4, 11, 12))),
-    "edge/attention": (lambda: Function(attention), random((2, 3, 7, 12))),
-    "edge/einsums": (lambda: Function(einsums), random((2, 3, 4), (2, 4, 5))),
+    "edge/sums": (Sums, random((3, 4, 5), (4, 5))),
+    "edge/sums_vector": (Sums, random((2, 3, 4, 5), (5,))),
+    "edge/products": (Products, random((2, 4, 4), (2, 4, 4))),
+    "edge/scaled": (Scaled, random((3, 2, 7, 5))),
+    "edge/activations": (Activations, random((3, 10))),
+    "edge/pools": (Pools, random((2, 4, 11, 12))),
+    "edge/attention": (Attention, random((2, 3, 7, 12))),
+    "edge/einsums": (Einsums, random((2, 3, 4), (2, 4, 5))),
     "edge/upsample": (
         lambda: nn.Sequential(
             nn.Upsample(scale_factor=2), nn.Upsample(scale_factor=1.5, mode="bilinear"), nn.Upsample(size=(20, 18)),

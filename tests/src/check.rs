@@ -271,7 +271,6 @@ fn extra_name(field: &str) -> &str {
         "output_bytes" => "Forward/backward pass size (MB)",
         "param_bytes" => "Params size (MB)",
         "non_trainable" => "Non-trainable params",
-        "macs" => "MACs",
         other => other,
     }
 }

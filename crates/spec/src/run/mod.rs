@@ -1,13 +1,16 @@
 //! Runs a document: makes its modules and calls them, on shapes alone.
 
 mod arithmetic;
+mod bodies;
 mod builtins;
 mod call;
 mod construct;
 mod expr;
 mod finish;
 mod inputs;
+mod items;
 mod layers;
+mod messages;
 mod scope;
 
 use std::collections::{HashMap, HashSet};

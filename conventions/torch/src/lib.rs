@@ -28,8 +28,8 @@ static FUSED: LazyLock<Counter> = LazyLock::new(|| {
     let mut table = Table::built_in(FORWARD);
     table.info.variant = "fused".into();
     table.info.standing = Standing::Rare;
-    table.info.summary = "torch's counter under torch.no_grad(): nn.MultiheadAttention and \
-        nn.TransformerEncoderLayer take a fused path, one operator without a formula, and count nothing"
+    table.info.summary = "under torch.no_grad(), where nn.MultiheadAttention and \
+        nn.TransformerEncoderLayer are one operator without a formula and count nothing"
         .into();
     table.info.source =
         "FlopCounterMode().get_total_flops() after model(*inputs) under torch.no_grad()".into();

@@ -78,6 +78,8 @@ pub enum Kind {
     /// `*args`: takes all positions that are left. One tuple or list in its place is taken apart,
     /// as `x.view(2, 3)` and `x.view((2, 3))` are the same.
     Variadic,
+    /// `**kwargs`: takes all names that are left, as a mapping.
+    Keywords,
 }
 
 /// A signature in its table, parsed when it is first used.
@@ -111,10 +113,14 @@ impl Lazy {
 /// The name that stands for the bare `*` of a signature.
 const BARE_STAR: &str = "_";
 
+/// What stands for the second star of `**kwargs`.
+const TWO_STARS: &str = "__";
+
 impl Signature {
     /// Parses `name(a, b=1, *, c=None)`. What cannot be read is left out; a test reads all of them.
     pub fn parse(text: &str) -> Signature {
         let text = text.replace("(*,", "(*_,").replace(" *,", " *_,");
+        let text = text.replace("**", concat!("*", "__"));
         let call = match parse(&text).expr.kind {
             ExprKind::Call(callee, arguments) => Some((callee, arguments)),
             _ => None,
@@ -135,10 +141,14 @@ impl Signature {
             if argument.starred {
                 after_star = true;
                 if own_name != BARE_STAR {
+                    let (name, kind) = match own_name.strip_prefix(TWO_STARS) {
+                        Some(name) => (name.into(), Kind::Keywords),
+                        None => (own_name, Kind::Variadic),
+                    };
                     parameters.push(Parameter {
-                        name: own_name,
+                        name,
                         default: None,
-                        kind: Kind::Variadic,
+                        kind,
                     });
                 }
                 continue;
@@ -180,6 +190,14 @@ impl Signature {
         for parameter in &self.parameters {
             let by_position = match parameter.kind {
                 Kind::KeywordOnly => None,
+                Kind::Keywords => {
+                    bound.push(Argument {
+                        name: parameter.name.clone(),
+                        value: Value::Dict(std::mem::take(&mut keyword)),
+                        passed: Passed::Keyword,
+                    });
+                    continue;
+                }
                 Kind::Normal => positional.next(),
                 Kind::Variadic => rest(&mut positional),
             };
@@ -216,7 +234,9 @@ impl Signature {
     /// Refuses names that no parameter has, and parameters that are given twice.
     fn check_keywords(&self, arguments: &Arguments) -> Result<()> {
         for (index, (name, _)) in arguments.keyword.iter().enumerate() {
-            let parameter = self.keyword(name)?;
+            let Some(parameter) = self.keyword(name)? else {
+                continue;
+            };
             let by_position = parameter < arguments.positional.len()
                 && self.parameters[..=parameter]
                     .iter()
@@ -246,7 +266,7 @@ impl Signature {
             match parameter.kind {
                 Kind::Normal => limit += 1,
                 Kind::Variadic => return Ok(()),
-                Kind::KeywordOnly => break,
+                Kind::KeywordOnly | Kind::Keywords => break,
             }
         }
         let count = arguments.positional.len();
@@ -261,12 +281,17 @@ impl Signature {
         .at(Some(ArgumentRef::Position(limit))))
     }
 
-    fn keyword(&self, name: &str) -> Result<usize> {
+    /// The parameter of a name; none where `**kwargs` takes all others.
+    fn keyword(&self, name: &str) -> Result<Option<usize>> {
         let found = self
             .parameters
             .iter()
             .position(|parameter| parameter.name == name);
-        found.ok_or_else(|| {
+        let last = self.parameters.last().map(|parameter| parameter.kind);
+        if found.is_some() || last == Some(Kind::Keywords) {
+            return Ok(found);
+        }
+        let unknown = || {
             let names = self.parameters.iter().map(|p| p.name.as_str());
             let near = closest(name, names);
             let mend = match near {
@@ -276,7 +301,8 @@ impl Signature {
             TorchError::new(format!("{} has no argument '{name}'{mend}", self.name))
                 .at(Some(ArgumentRef::Name(name.into())))
                 .suggest(near)
-        })
+        };
+        Err(unknown())
     }
 
     fn missing(&self, names: &[&str], given_by_position: usize, optional: &[&str]) -> TorchError {

@@ -4,6 +4,7 @@ mod activation;
 mod arithmetic;
 pub(crate) mod attention;
 mod create;
+mod einops;
 pub(crate) mod index;
 mod layer;
 mod pool;
@@ -43,18 +44,21 @@ pub(crate) const OPERATOR: Places = Places(16);
 pub(crate) const VISION: Places = Places(32);
 /// `torch._VF.…`, what recurrent layers call.
 pub(crate) const VF: Places = Places(64);
+/// `einops.…`
+pub(crate) const EINOPS: Places = Places(128);
 /// `torch.…` and `torch.Tensor.…`
 pub(crate) const BOTH: Places = Places(2 | 4);
 /// `torch.…`, `torch.Tensor.…` and `torch.Tensor.…_`
 pub(crate) const ALL: Places = Places(2 | 4 | 8);
 
-const PREFIXES: [(Places, &str); 6] = [
+const PREFIXES: [(Places, &str); 7] = [
     (F, "torch.nn.functional."),
     (METHOD, "torch.Tensor."),
     (VF, "torch._VF."),
     (TORCH, "torch."),
     (OPERATOR, "operator."),
     (VISION, "torchvision.ops."),
+    (EINOPS, "einops."),
 ];
 
 /// Shorter ways to write the prefixes.
@@ -149,7 +153,7 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 11] = [
+static TABLES: [&[Entry]; 12] = [
     &layer::FUNCTIONS,
     &pool::FUNCTIONS,
     &activation::FUNCTIONS,
@@ -161,6 +165,7 @@ static TABLES: [&[Entry]; 11] = [
     &recurrent::FUNCTIONS,
     &attention::FUNCTIONS,
     &index::FUNCTIONS,
+    &einops::FUNCTIONS,
 ];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -1,7 +1,7 @@
 """Records what torch.export sees of modules and functions: the operators they call, the shapes
 these return, and the parameters the modules own. Writes recorded.txt beside this file.
 
-    python record.py            # torch 2.15.0, torchvision 0.29.2, CPU
+    python record.py            # torch 2.15.0, torchvision 0.29.2, einops 0.8.2, CPU
 
 A case is an expression over the inputs x, y, z; in front of ` => ` stands a module m to call.
 `raises` means that torch refuses the case, and so must we.
@@ -11,6 +11,7 @@ import pathlib
 import sys
 import warnings
 
+import einops
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -123,7 +124,7 @@ class Call(nn.Module):
         self.code = compile(code, "case", "eval")
 
     def forward(self, *inputs):
-        scope = dict(zip("xyz", inputs), m=self.m, F=F, torch=torch, torchvision=torchvision)
+        scope = dict(zip("xyz", inputs), m=self.m, F=F, torch=torch, torchvision=torchvision, einops=einops)
         return eval(self.code, scope)
 
 

@@ -184,11 +184,10 @@ impl Convention for PytorchModelSummary {
         self.info().forward_only(options)?;
         let mut report = Report::new(self.info(), trace);
         let rows = self.rows(trace)?;
-        let paths = trace.named_modules();
-        let path = |module| {
-            let found = paths.iter().find(|(_, id)| *id == module);
-            found.map(|(path, _)| path.clone()).unwrap_or_default()
-        };
+        let mut paths = vec![String::new(); trace.modules.len()];
+        for (path, module) in trace.named_modules() {
+            paths[module.index()] = path;
+        }
         let shapes = rows
             .iter()
             .flat_map(|row| row.output_shape.iter().flatten());
@@ -200,7 +199,7 @@ impl Convention for PytorchModelSummary {
         report.layers = rows
             .iter()
             .map(|row| Layer {
-                path: path(row.module),
+                path: paths[row.module.index()].clone(),
                 class: trace.module(row.module).class.short_name().into(),
                 depth: MAX_DEPTH,
                 calls: calls[row.module.index()].len(),

@@ -4,7 +4,7 @@
 //! its operations count each time, its parameters once. Containers that are never called, such as a
 //! `ModuleList`, get a row before the first of their modules that is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use modelcost_core::SmolStr;
 use modelcost_core::convention::Failure;
@@ -276,13 +276,15 @@ impl<'a> Hooks<'a> {
         Ok(())
     }
 
-    /// `add_missing_container_layers`: the list grows before the row that is looked at, so a row is
-    /// looked at once more for each row that was put before it.
+    /// `add_missing_container_layers`: containers that were not called get a row before the first row
+    /// inside them.
+    ///
+    /// torchinfo inserts into the list that it walks, at the place that it looks at, so the rows that
+    /// it puts there, but for the first, and the row that they stand before come up again.
     fn add_missing_container_layers(&mut self, report: &mut Report) {
         let mut current: HashMap<usize, usize> = HashMap::new();
-        let mut position = 0;
-        while position < self.list.len() {
-            let at = self.list[position];
+        let mut rest: VecDeque<usize> = std::mem::take(&mut self.list).into();
+        while let Some(at) = rest.pop_front() {
             let depth = self.arena[at].depth;
             let mut hierarchy = HashMap::new();
             let mut parent = self.arena[at].parent;
@@ -290,7 +292,9 @@ impl<'a> Hooks<'a> {
                 hierarchy.insert(self.arena[info].depth, info);
                 parent = self.arena[info].parent;
             }
-            let mut inserted = 0;
+            // Before the first row stands the last one, as Python's index -1 has it.
+            let mut before = *self.list.last().or(rest.back()).unwrap_or(&at);
+            let mut inserted = Vec::new();
             for d in 1..depth {
                 let Some(&container) = hierarchy.get(&d) else {
                     continue;
@@ -298,10 +302,7 @@ impl<'a> Hooks<'a> {
                 let is_current = current
                     .get(&d)
                     .is_some_and(|info| self.arena[*info].module == self.arena[container].module);
-                let before = (position + inserted)
-                    .checked_sub(1)
-                    .unwrap_or(self.list.len() - 1);
-                if is_current || self.list[before] == container {
+                if is_current || before == container {
                     continue;
                 }
                 self.calculate_num_params(container, report);
@@ -309,16 +310,25 @@ impl<'a> Hooks<'a> {
                 if !self.listed.insert(module) {
                     self.arena[container].is_recursive = true;
                 }
-                self.list.insert(position + inserted, container);
+                inserted.push(container);
+                before = container;
                 current.insert(d, container);
-                inserted += 1;
             }
             current.insert(depth, at);
             let mut deeper = depth + 1;
             while current.remove(&deeper).is_some() {
                 deeper += 1;
             }
-            position += 1;
+            match inserted.split_first() {
+                None => self.list.push(at),
+                Some((first, others)) => {
+                    self.list.push(*first);
+                    rest.push_front(at);
+                    for other in others.iter().rev() {
+                        rest.push_front(*other);
+                    }
+                }
+            }
         }
     }
 

@@ -9,4 +9,5 @@ pub mod check;
 pub mod corpus;
 pub mod known;
 pub mod layers;
+pub mod parallel;
 pub mod summary;

@@ -16,6 +16,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::category::{self, Category};
+use crate::wording;
 
 /// How the two conventions differ about some work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -25,7 +26,7 @@ pub enum Kind {
     Added,
     /// Only the first counts it.
     Dropped,
-    /// The second gives exactly as many times the first as the units differ by, two FLOPs a MAC.
+    /// What the units alone make of the first: two FLOPs a MAC.
     Unit,
     /// Both count it, by different rules.
     Changed,
@@ -80,8 +81,8 @@ pub struct Bridge {
 
 #[derive(Default)]
 struct Site {
-    from: BTreeMap<SmolStr, (Dim, Vec<usize>)>,
-    to: BTreeMap<SmolStr, (Dim, Vec<usize>)>,
+    from: BTreeMap<SmolStr, Counted>,
+    to: BTreeMap<SmolStr, Counted>,
 }
 
 /// The bridge between two reports on one trace; `None` when either counts parameters only.
@@ -93,7 +94,7 @@ pub fn bridge(trace: &Trace, from: &Report, to: &Report) -> Option<Bridge> {
         .into_iter()
         .map(|(path, id)| (id, path))
         .collect();
-    let units = (from_cost.unit(), to_cost.unit());
+    let units = (from.convention.work_unit(), to.convention.work_unit());
 
     let mut causes: BTreeMap<(Option<Category>, Option<SmolStr>, Kind), Cause> = BTreeMap::new();
     let names = (from.convention.identity(), to.convention.identity());
@@ -107,16 +108,14 @@ pub fn bridge(trace: &Trace, from: &Report, to: &Report) -> Option<Bridge> {
             if difference.delta == Dim::ZERO {
                 continue;
             }
-            let key = (Some(category), difference.part.clone(), difference.kind);
+            let part = difference
+                .part
+                .filter(|part| wording::tells_more(part, category));
+            let key = (Some(category), part.clone(), difference.kind);
             let cause = causes.entry(key).or_insert_with(|| Cause {
                 category: Some(category),
-                title: title(
-                    category,
-                    difference.part.as_deref(),
-                    difference.kind,
-                    &names,
-                ),
-                part: difference.part,
+                title: wording::title(category, part.as_deref(), difference.kind, units, &names),
+                part,
                 kind: difference.kind,
                 delta: Dim::ZERO,
                 from_rules: Vec::new(),
@@ -145,8 +144,7 @@ pub fn bridge(trace: &Trace, from: &Report, to: &Report) -> Option<Bridge> {
             category: None,
             part: None,
             kind: Kind::Rounding,
-            title: "what the tools do to the sum: averages over the batch, truncated fractions"
-                .into(),
+            title: wording::ROUNDING.into(),
             delta: rounding,
             from_rules: Vec::new(),
             to_rules: Vec::new(),
@@ -200,17 +198,16 @@ fn sites(trace: &Trace, from: &Report, to: &Report) -> BTreeMap<CallId, Site> {
         site_of.insert(call, site);
     }
     let mut sites: BTreeMap<CallId, Site> = BTreeMap::new();
-    let mut add =
-        |entry: &Entry, pick: fn(&mut Site) -> &mut BTreeMap<SmolStr, (Dim, Vec<usize>)>| {
-            let Some(site) = site_of.get(&entry.call) else {
-                return;
-            };
-            let part = pick(sites.entry(*site).or_default())
-                .entry(entry.part.clone())
-                .or_default();
-            part.0 += &entry.count;
-            extend_unique(&mut part.1, &[entry.rule]);
+    let mut add = |entry: &Entry, pick: fn(&mut Site) -> &mut BTreeMap<SmolStr, Counted>| {
+        let Some(site) = site_of.get(&entry.call) else {
+            return;
         };
+        let part = pick(sites.entry(*site).or_default())
+            .entry(entry.part.clone())
+            .or_default();
+        part.0 += &entry.count;
+        extend_unique(&mut part.1, &[entry.rule]);
+    };
     from.entries
         .iter()
         .for_each(|entry| add(entry, |site| &mut site.from));
@@ -220,6 +217,9 @@ fn sites(trace: &Trace, from: &Report, to: &Report) -> BTreeMap<CallId, Site> {
     sites
 }
 
+/// What one rule set gives for a part: the count, and the rules behind it.
+type Counted = (Dim, Vec<usize>);
+
 struct Difference {
     part: Option<SmolStr>,
     kind: Kind,
@@ -228,75 +228,158 @@ struct Difference {
     to_rules: Vec<usize>,
 }
 
-/// Part by part where both rules name the same parts, as wholes where they do not.
+/// What two rule sets say about the same work, part by part where the parts can be told apart.
 fn differences(site: &Site, units: (Unit, Unit)) -> Vec<Difference> {
-    let shared = site.from.keys().any(|part| site.to.contains_key(part));
-    let one_sided = site.from.is_empty() || site.to.is_empty();
-    let parts: Vec<Option<SmolStr>> = if shared || one_sided {
-        let mut parts: Vec<_> = site
-            .from
-            .keys()
-            .chain(site.to.keys())
-            .cloned()
-            .map(Some)
-            .collect();
-        parts.sort();
-        parts.dedup();
-        parts
+    let (mut from, mut to) = (site.from.clone(), site.to.clone());
+    let mut out = Vec::new();
+    // Parts that both name.
+    let shared: Vec<SmolStr> = from
+        .keys()
+        .filter(|part| to.contains_key(*part))
+        .cloned()
+        .collect();
+    for part in shared {
+        if let (Some(a), Some(b)) = (from.remove(&part), to.remove(&part)) {
+            out.extend(pair(Some(part), &a, &b, units));
+        }
+    }
+    // Where one rule set gives a single number, the parts of the other that make it up.
+    if to.len() == 1
+        && let Some((part, total)) = to.first_key_value()
+        && let Some(same) = making_up(&from, |sum| equal(sum, &total.0, units))
+    {
+        let (name, sum) = take(&mut from, &same, part);
+        out.extend(pair(name, &sum, total, units));
+        to.clear();
+    } else if from.len() == 1
+        && let Some((part, total)) = from.first_key_value()
+        && let Some(same) = making_up(&to, |sum| equal(&total.0, sum, units))
+    {
+        let (name, sum) = take(&mut to, &same, part);
+        out.extend(pair(name, total, &sum, units));
+        from.clear();
+    }
+    // What is left on both sides cannot be told apart; on one side alone it can.
+    if !from.is_empty() && !to.is_empty() {
+        out.extend(pair(None, &total(&from), &total(&to), units));
     } else {
-        vec![None]
-    };
-    parts
-        .into_iter()
-        .map(|part| {
-            let (from, from_rules) = pick(&site.from, part.as_ref());
-            let (to, to_rules) = pick(&site.to, part.as_ref());
-            let kind = match (from_rules.is_empty(), to_rules.is_empty()) {
-                (true, _) => Kind::Added,
-                (_, true) => Kind::Dropped,
-                _ if units == (Unit::Mac, Unit::Flop) && to == &from * 2 => Kind::Unit,
-                _ if units == (Unit::Flop, Unit::Mac) && from == &to * 2 => Kind::Unit,
-                _ => Kind::Changed,
-            };
-            // A rule's only part is called `count`; it needs no name of its own.
-            let part = part.filter(|part| part != "count");
-            Difference {
-                part,
-                kind,
-                delta: to - from,
-                from_rules,
-                to_rules,
-            }
-        })
-        .collect()
+        for (part, counted) in from {
+            out.push(Difference {
+                part: Some(part),
+                kind: Kind::Dropped,
+                delta: &Dim::ZERO - &counted.0,
+                from_rules: counted.1,
+                to_rules: Vec::new(),
+            });
+        }
+        for (part, counted) in to {
+            out.push(Difference {
+                part: Some(part),
+                kind: Kind::Added,
+                delta: counted.0,
+                from_rules: Vec::new(),
+                to_rules: counted.1,
+            });
+        }
+    }
+    out
 }
 
-fn pick(parts: &BTreeMap<SmolStr, (Dim, Vec<usize>)>, part: Option<&SmolStr>) -> (Dim, Vec<usize>) {
-    let mut sum = (Dim::ZERO, Vec::new());
-    for (name, (count, rules)) in parts {
-        if part.is_none_or(|part| part == name) {
-            sum.0 += count;
-            extend_unique(&mut sum.1, rules);
+/// Two counts of the same work. What the units alone make of the first is told apart from what the
+/// rules do.
+fn pair(
+    part: Option<SmolStr>,
+    from: &Counted,
+    to: &Counted,
+    units: (Unit, Unit),
+) -> Vec<Difference> {
+    let difference = |kind, delta| Difference {
+        part: part.clone(),
+        kind,
+        delta,
+        from_rules: from.1.clone(),
+        to_rules: to.1.clone(),
+    };
+    let (a, b) = (&from.0, &to.0);
+    if *a == Dim::ZERO || *b == Dim::ZERO {
+        return vec![difference(Kind::Changed, b - a)];
+    }
+    match units {
+        (Unit::Mac, Unit::Flop) => vec![
+            difference(Kind::Unit, a.clone()),
+            difference(Kind::Changed, b - &(a * 2)),
+        ],
+        (Unit::Flop, Unit::Mac) => vec![
+            difference(Kind::Unit, &Dim::ZERO - b),
+            difference(Kind::Changed, &(b * 2) - a),
+        ],
+        _ => vec![difference(Kind::Changed, b - a)],
+    }
+}
+
+/// Whether two counts say the same, each in its unit.
+fn equal(from: &Dim, to: &Dim, units: (Unit, Unit)) -> bool {
+    match units {
+        (Unit::Mac, Unit::Flop) => *to == from * 2,
+        (Unit::Flop, Unit::Mac) => *from == to * 2,
+        _ => from == to,
+    }
+}
+
+/// More parts than any rule has; beyond them no sums are tried.
+const MOST_PARTS: usize = 10;
+
+/// The parts whose sum passes a test: as many of them as can be.
+fn making_up(
+    parts: &BTreeMap<SmolStr, Counted>,
+    test: impl Fn(&Dim) -> bool,
+) -> Option<Vec<SmolStr>> {
+    if parts.len() > MOST_PARTS {
+        return None;
+    }
+    let mut subsets: Vec<u32> = (1..1u32 << parts.len()).collect();
+    subsets.sort_by_key(|subset| std::cmp::Reverse(subset.count_ones()));
+    let chosen = |subset: u32| {
+        parts
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| subset >> index & 1 == 1)
+            .map(|(_, part)| part)
+    };
+    let fits = |subset: &u32| test(&chosen(*subset).map(|(_, counted)| counted.0.clone()).sum());
+    let subset = subsets.into_iter().find(fits)?;
+    Some(chosen(subset).map(|(part, _)| part.clone()).collect())
+}
+
+/// Takes parts out, added up. One part keeps its name, unless it only says that it is the count:
+/// then the other side's says more.
+fn take(
+    parts: &mut BTreeMap<SmolStr, Counted>,
+    names: &[SmolStr],
+    other: &SmolStr,
+) -> (Option<SmolStr>, Counted) {
+    let mut taken = BTreeMap::new();
+    for name in names {
+        if let Some(counted) = parts.remove(name) {
+            taken.insert(name.clone(), counted);
         }
+    }
+    let name = match names {
+        [name] if name != WHOLE => Some(name.clone()),
+        [_] => Some(other.clone()),
+        _ => None,
+    };
+    (name, total(&taken))
+}
+
+fn total(parts: &BTreeMap<SmolStr, Counted>) -> Counted {
+    let mut sum = (Dim::ZERO, Vec::new());
+    for (count, rules) in parts.values() {
+        sum.0 += count;
+        extend_unique(&mut sum.1, rules);
     }
     sum
 }
 
-fn title(
-    category: Category,
-    part: Option<&str>,
-    kind: Kind,
-    (from, to): &(String, String),
-) -> String {
-    let what = match part {
-        Some(part) => format!("{part} of {category}"),
-        None => category.to_string(),
-    };
-    match kind {
-        Kind::Added => format!("{what}, counted only by {to}"),
-        Kind::Dropped => format!("{what}, counted only by {from}"),
-        Kind::Unit => format!("{what}: two FLOPs for each MAC"),
-        Kind::Changed => format!("{what}, counted by different rules"),
-        Kind::Rounding => what,
-    }
-}
+/// What the only part of a rule is called.
+pub(crate) const WHOLE: &str = "count";

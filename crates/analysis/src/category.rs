@@ -261,8 +261,10 @@ pub fn of_operator(name: &str) -> Option<Category> {
 }
 
 /// The kind of work a call does: that of the weightiest operator in it. A call that multiplies
-/// both by parameters and by activations is an attention layer.
+/// both by parameters and by activations is an attention layer. An operator inside another does
+/// what the outer one is for: `aten.linear` stays a linear layer when it dispatches to `aten.mm`.
 pub fn of_call(trace: &Trace, call: CallId) -> Category {
+    let call = outermost_operator(trace, call);
     let mut found: Vec<Category> = Vec::new();
     let own = std::iter::once((call, trace.call(call)));
     for (id, inner) in own.chain(trace.inside(call)) {
@@ -289,6 +291,18 @@ pub fn of_call(trace: &Trace, call: CallId) -> Category {
         return Category::Attention;
     }
     found.into_iter().min().unwrap_or(Category::Other)
+}
+
+fn outermost_operator(trace: &Trace, call: CallId) -> CallId {
+    let is_operator = |id: CallId| matches!(trace.call(id).target, Target::Operator(_));
+    let mut at = call;
+    while let Some(parent) = trace.call(at).parent
+        && is_operator(at)
+        && is_operator(parent)
+    {
+        at = parent;
+    }
+    at
 }
 
 #[cfg(test)]

@@ -19,7 +19,32 @@ pub struct Figure {
 #[error("'{0}' is not a figure; write it as printed, for example 4.1G, 25.6M or 4089184256")]
 pub struct FigureError(String);
 
+/// Suffixes by the power of ten that they stand for, largest first.
+const SUFFIXES: &[(u32, &str)] = &[(12, "T"), (9, "G"), (6, "M"), (3, "k")];
+
 impl Figure {
+    /// A value as it is printed down to the digit that stands for `step`.
+    pub fn rounded(value: u128, step: u128) -> Figure {
+        let (step, digits) = (step.max(1), value / step.max(1));
+        let scale = SUFFIXES
+            .iter()
+            .map(|(power, suffix)| (10u128.pow(*power), *suffix))
+            .find(|(scale, _)| value >= *scale);
+        let text = match scale {
+            Some((scale, suffix)) if step < scale => {
+                let places = (scale / step).ilog10() as usize;
+                format!(
+                    "{}.{:0places$}{suffix}",
+                    value / scale,
+                    value % scale / step
+                )
+            }
+            Some((scale, suffix)) => format!("{}{suffix}", value / scale),
+            None => value.to_string(),
+        };
+        Figure { digits, step, text }
+    }
+
     /// The printed value.
     pub fn value(&self) -> u128 {
         self.digits.saturating_mul(self.step)
@@ -147,6 +172,16 @@ mod tests {
                 .unwrap()
                 .fits_truncated(4_178_999_999)
         );
+    }
+
+    #[test]
+    fn writes_figures() {
+        let text = |value, step| Figure::rounded(value, step).to_string();
+        assert_eq!(text(4_089_180_000, 10_000), "4.08918G");
+        assert_eq!(text(4_009_000_000, 1_000_000), "4.009G");
+        assert_eq!(text(714_691_904, 1), "714.691904M");
+        assert_eq!(text(12_000, 1_000), "12k");
+        assert_eq!(text(12, 1), "12");
     }
 
     #[test]

@@ -10,3 +10,5 @@ pub mod growth;
 pub mod memory;
 pub mod reconcile;
 pub mod roofline;
+pub mod scenario;
+mod wording;

@@ -4,7 +4,7 @@
 //! fits when the value rounds to the figure at the figure's own precision. Among those that fit, the
 //! one that assumes least comes first.
 
-use modelcost_core::convention::{Convention, Options, Standing, Unit};
+use modelcost_core::convention::{Convention, Info, Options, Standing, Unit};
 use modelcost_core::dim::Dim;
 use modelcost_core::report::Report;
 use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
@@ -12,16 +12,9 @@ use serde::Serialize;
 
 use crate::category::{self, Category};
 use crate::figure::Figure;
+use crate::scenario::Scenario;
 
-/// A model under circumstances that a paper may have had: another input size, another batch.
-pub struct Scenario {
-    /// What is assumed, in words; empty for the model as it is.
-    pub changes: Vec<String>,
-    /// How much that surprises.
-    pub surprise: u32,
-    /// The model.
-    pub trace: Trace,
-}
+mod differ;
 
 /// One way to read the figure.
 #[derive(Clone, Debug, Serialize)]
@@ -55,7 +48,28 @@ pub struct Reconciliation {
     /// nearest.
     pub readings: Vec<Reading>,
     /// What further number would tell the fitting readings apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub decide: Option<String>,
+    /// When no reading fits: what would have to be otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differ: Option<String>,
+}
+
+impl Reading {
+    /// Whether it assumes nothing but the unit.
+    fn only_unit_differs(&self) -> bool {
+        self.changes.iter().all(|change| change.contains("MAC"))
+    }
+
+    /// How surprising it is, in a word.
+    pub fn plausibility(&self) -> &'static str {
+        match self.surprise {
+            0..=3 => "plain",
+            4..=5 => "rarer",
+            6..=9 => "unusual",
+            _ => "far-fetched",
+        }
+    }
 }
 
 /// Parts of a count that people leave out.
@@ -163,7 +177,16 @@ pub fn reconcile(
             .then_with(|| a.gap.abs().total_cmp(&b.gap.abs()))
             .then_with(|| a.surprise.cmp(&b.surprise))
     });
+    // The same number of the same tool twice tells nothing: the less surprising way to it is kept.
+    let mut seen = std::collections::HashSet::new();
+    readings.retain(|reading: &Reading| {
+        seen.insert((reading.convention.clone(), reading.unit, reading.value))
+    });
     let fitting = readings.iter().filter(|reading| reading.fits).count();
+    let nearest_unchanged = readings
+        .iter()
+        .find(|reading| fitting == 0 && reading.only_unit_differs())
+        .cloned();
     if fitting == 0 {
         // The nearest of each convention, so that one convention's variations do not fill the list.
         let mut seen: Vec<String> = Vec::new();
@@ -179,6 +202,8 @@ pub fn reconcile(
     Reconciliation {
         reported: figure.value(),
         decide: decide(&readings, figure),
+        differ: nearest_unchanged
+            .and_then(|nearest| differ::differ(scenarios.first()?, conventions, &nearest, figure)),
         readings,
     }
 }
@@ -211,7 +236,7 @@ fn readings_of(
             else {
                 continue;
             };
-            for (unit, value, unit_change, unit_surprise) in units(info.unit, count) {
+            for (unit, value, unit_change, unit_surprise) in units(info, count) {
                 let standing = match info.standing {
                     Standing::Builtin => 0,
                     Standing::Common => 2,
@@ -252,23 +277,16 @@ fn readings_of(
     out
 }
 
-/// The two units that a count is printed in.
-fn units(unit: Unit, count: u128) -> Vec<(Unit, u128, Option<&'static str>, u32)> {
-    match unit {
-        Unit::Mac => vec![
-            (Unit::Mac, count, None, 0),
-            (
-                Unit::Flop,
-                count.saturating_mul(2),
-                Some("2 FLOPs for each MAC"),
-                2,
-            ),
-        ],
-        Unit::Flop => vec![
-            (Unit::Flop, count, None, 0),
-            // "FLOPs" in papers mostly means multiply-accumulates: half of what FLOP counters give.
-            (Unit::Mac, count / 2, Some("2 FLOPs = 1 MAC"), 1),
-        ],
+/// The ways in which a count is printed.
+fn units(info: &Info, count: u128) -> Vec<(Unit, u128, Option<&'static str>, u32)> {
+    let own = (info.unit, count, None, 0);
+    match info.work_unit() {
+        Unit::Mac => {
+            let doubled = count.saturating_mul(2);
+            vec![own, (Unit::Flop, doubled, Some("2 FLOPs for each MAC"), 2)]
+        }
+        // "FLOPs" in papers mostly means multiply-accumulates: half of what FLOP counters give.
+        Unit::Flop => vec![own, (Unit::Mac, count / 2, Some("2 FLOPs = 1 MAC"), 1)],
     }
 }
 
@@ -289,17 +307,23 @@ fn decide(readings: &[Reading], figure: &Figure) -> Option<String> {
     let other = readings
         .iter()
         .find(|reading| reading.fits && reading.value != first.value)?;
+    let name = |reading: &Reading| match &reading.changes[..] {
+        changes if first.convention == other.convention => match changes {
+            [] => format!("{} as it is", reading.convention),
+            changes => format!("{} with {}", reading.convention, changes.join(", ")),
+        },
+        _ => reading.convention.clone(),
+    };
     let mut step = figure.step();
     while step > 1 {
         step /= 10;
         let round = |value: u128| (value + step / 2) / step * step;
-        if round(first.value) != round(other.value) {
+        let (a, b) = (round(first.value), round(other.value));
+        if a != b {
+            let (a, b) = (Figure::rounded(a, step), Figure::rounded(b, step));
+            let (first, other) = (name(first), name(other));
             return Some(format!(
-                "more digits: {} would mean {}, {} would mean {}",
-                round(first.value),
-                first.convention,
-                round(other.value),
-                other.convention
+                "more digits: {a} would mean {first}, {b} would mean {other}"
             ));
         }
     }
@@ -331,7 +355,7 @@ pub struct TableAnswer {
 /// Finds the one reading that explains most rows: with the fewest assumptions, and among equals the
 /// least surprising.
 pub fn reconcile_table(rows: &[TableRow]) -> TableAnswer {
-    let unit_only = |reading: &Reading| reading.changes.iter().all(|change| change.contains("MAC"));
+    let unit_only = Reading::only_unit_differs;
     let mut candidates: Vec<(String, Unit, u32)> = Vec::new();
     for reading in rows
         .iter()

@@ -79,7 +79,7 @@ pub struct Roofline {
     pub dtype: String,
     /// FLOPs a byte at which the roof bends.
     pub ridge: f64,
-    /// The least time in seconds: the sum over the operators, each at its own bound.
+    /// The least time in seconds: the sum over the rows, each at its own bound.
     pub seconds: f64,
     /// One row for each module that runs operators itself, in order.
     pub layers: Vec<LayerBound>,
@@ -97,7 +97,7 @@ pub fn roofline(
         dtype: dtype.into(),
         known: chip.peak.keys().cloned().collect::<Vec<_>>().join(", "),
     })?;
-    let factor = if report.convention.unit == Unit::Mac {
+    let factor = if report.convention.work_unit() == Unit::Mac {
         2.0
     } else {
         1.0

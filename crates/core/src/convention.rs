@@ -99,6 +99,9 @@ pub struct Info {
     pub release: String,
     /// The unit of its counts.
     pub unit: Unit,
+    /// Whether what it calls a FLOP is a multiplication and an addition together.
+    #[serde(default)]
+    pub fused_flop: bool,
     /// One sentence: what makes its number what it is.
     pub summary: String,
     /// How its main number is obtained from the tool.
@@ -139,6 +142,15 @@ impl Info {
             out.push_str(&self.variant);
         }
         out
+    }
+
+    /// What one unit of its counts is in truth, whatever the tool calls it.
+    pub fn work_unit(&self) -> Unit {
+        if self.fused_flop {
+            Unit::Mac
+        } else {
+            self.unit
+        }
     }
 
     /// The refusal of a tool that has no rule for training, when training is asked for.

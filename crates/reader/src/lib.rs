@@ -70,6 +70,51 @@ impl OpenError {
     }
 }
 
+impl Model {
+    /// The same model with other sizes. This model must have been opened with none, so that its
+    /// dimensions are still as the file has them; a file that is in memory is not read again.
+    pub fn resized(&self, options: &Options) -> Result<Model, OpenError> {
+        match (&self.text, self.trace.format) {
+            (Some(text), "toml") => trace_spec(&self.path, text.clone(), options),
+            (None, "pt2") => {
+                let mut trace = self.trace.clone();
+                bind::bind(&mut trace, options)
+                    .map_err(|diagnostic| OpenError::new(&self.path, diagnostic))?;
+                Ok(Model {
+                    path: self.path.clone(),
+                    trace,
+                    text: None,
+                })
+            }
+            _ => open(&self.path, options),
+        }
+    }
+
+    /// The trace with further shapes of its inputs, in place of those that the options give. The
+    /// error is the sentence that tells why the file does not allow them.
+    pub fn at_shapes(
+        &self,
+        options: &Options,
+        shapes: &[(SmolStr, Shape)],
+    ) -> Result<Trace, String> {
+        let mut options = options.clone();
+        for (name, shape) in shapes {
+            options
+                .inputs
+                .retain(|(given, _)| given.as_ref() != Some(name));
+            options.inputs.push((Some(name.clone()), shape.clone()));
+        }
+        options.batch = None;
+        match self.resized(&options) {
+            Ok(model) => Ok(model.trace),
+            Err(error) => Err(match error.diagnostics.first() {
+                Some(first) => first.message.clone(),
+                None => error.to_string(),
+            }),
+        }
+    }
+}
+
 /// Reads a model file of any kind.
 pub fn open(path: &Path, options: &Options) -> Result<Model, OpenError> {
     let fail = |diagnostic| OpenError::new(path, diagnostic);
@@ -108,6 +153,10 @@ fn open_spec(path: &Path, options: &Options) -> Result<Model, OpenError> {
             Diagnostic::without_place(message).with_help("save the file as UTF-8"),
         )
     })?;
+    trace_spec(path, text, options)
+}
+
+fn trace_spec(path: &Path, text: String, options: &Options) -> Result<Model, OpenError> {
     let (document, _) = modelcost_spec::Document::parse(&text);
     let options = modelcost_spec::Options {
         dims: options.dims.clone(),

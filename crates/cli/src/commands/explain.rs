@@ -134,7 +134,9 @@ fn details(
             .filter_map(|rule| convention.rules().get(*rule))
         {
             for (part, formula) in &rule.parts {
-                if cause.part.as_ref().is_some_and(|wanted| wanted != part) {
+                // A rule with a single number has it under another name than the part it is for.
+                let is_other = cause.part.as_ref().is_some_and(|wanted| wanted != part);
+                if is_other && rule.parts.len() > 1 {
                     continue;
                 }
                 let id = convention.info().identity();

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 use modelcost_analysis::figure::Figure;
 use modelcost_analysis::reconcile::{
-    Reconciliation, Scenario, TableRow, reconcile, reconcile_table,
+    Reading, Reconciliation, TableRow, reconcile, reconcile_table,
 };
+use modelcost_analysis::scenario::{NotTried, Scenarios, Variation, scenarios};
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
+use modelcost_reader::Options;
 use serde::Serialize;
 
 use super::{all_conventions, convention, open};
@@ -22,19 +24,12 @@ const BOLD: Style = Style::new().bold();
 const FITS: Style = AnsiColor::Green.on_default();
 const FAINT: Style = AnsiColor::BrightBlack.on_default();
 
-/// Input sizes that image papers use; those of the file come first and are not repeated.
-const USUAL_SIZES: &[u64] = &[
-    224, 256, 384, 288, 299, 240, 260, 300, 320, 380, 448, 512, 600, 640, 32, 64, 128, 160, 192,
-];
-
-/// Batch sizes that people leave in by mistake.
-const USUAL_BATCHES: &[u64] = &[2, 4, 8, 16, 32, 64, 128];
-
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
     #[serde(flatten)]
     answer: &'a Reconciliation,
+    not_tried: &'a [NotTried],
 }
 
 #[derive(Serialize)]
@@ -58,19 +53,16 @@ pub fn run(args: &ReconcileArgs) -> Result<String, Failed> {
         (Some(table), _, _) => run_table(table, args, &conventions),
         (None, Some(model), Some(reported)) => {
             let params = args.reported_params.as_deref().map(figure).transpose()?;
-            let answer = answer(
-                model,
-                args,
-                &conventions,
-                &figure(reported)?,
-                params.as_ref(),
-            )?;
+            let figure = figure(reported)?;
+            let scenarios = variations(model, args)?;
+            let answer = reconcile(&scenarios.tried, &conventions, &figure, params.as_ref());
             Ok(match args.format {
                 TextFormat::Json => json_text(&Document {
                     schema: "modelcost-reconcile/1",
                     answer: &answer,
+                    not_tried: &scenarios.not_tried,
                 }),
-                TextFormat::Text => text(&answer, reported, args.most),
+                TextFormat::Text => text(&answer, &scenarios, reported, args.most),
             })
         }
         _ => Err(Failed::input(
@@ -84,83 +76,23 @@ fn figure(text: &str) -> Result<Figure, Failed> {
         .map_err(|error: modelcost_analysis::figure::FigureError| Failed::input(error.to_string()))
 }
 
-fn answer(
-    path: &Path,
-    args: &ReconcileArgs,
-    conventions: &[&dyn Convention],
-    reported: &Figure,
-    params: Option<&Figure>,
-) -> Result<Reconciliation, Failed> {
-    let scenarios = scenarios(path, args)?;
-    Ok(reconcile(&scenarios, conventions, reported, params))
-}
-
-/// The model as it is, then at other input sizes, then in larger batches.
-fn scenarios(path: &Path, args: &ReconcileArgs) -> Result<Vec<Scenario>, Failed> {
+/// The model as it is, and what papers vary.
+fn variations(path: &Path, args: &ReconcileArgs) -> Result<Scenarios, Failed> {
     let options = args.read.options().map_err(Failed::input)?;
-    let model = open(path, &options)?;
-    let first = model
-        .trace
-        .inputs
-        .first()
-        .and_then(|(name, id)| Some((name.clone(), model.trace.tensor(*id).shape.clone()?)));
-    let mut out = vec![Scenario {
-        changes: Vec::new(),
-        surprise: 0,
-        trace: model.trace,
-    }];
-    let Some((name, shape)) = first else {
-        return Ok(out);
+    let file = open(path, &Options::default())?;
+    let has_none = options.dims.is_empty() && options.inputs.is_empty() && options.batch.is_none();
+    let model = if has_none {
+        file.trace.clone()
+    } else {
+        let resized = file.resized(&options);
+        resized.map_err(|error| Failed::open(&error))?.trace
     };
-    // A different size is tried where the file lets it: a spec, or dimensions that are free.
-    let mut attempt = |shape: Vec<Dim>, change: String, surprise: u32| {
-        let mut options = options.clone();
-        options
-            .inputs
-            .retain(|(given, _)| given.as_ref() != Some(&name) && given.is_some());
-        options.inputs.push((Some(name.clone()), shape));
-        options.batch = None;
-        if let Ok(model) = modelcost_reader::open(path, &options) {
-            out.push(Scenario {
-                changes: vec![change],
-                surprise,
-                trace: model.trace,
-            });
-        }
-    };
-    if let [_, _, height, width] = &shape[..]
-        && height == width
-    {
-        let sizes = if args.sizes.is_empty() {
-            USUAL_SIZES.to_vec()
-        } else {
-            args.sizes.clone()
-        };
-        for (rank, size) in sizes.into_iter().enumerate() {
-            if Dim::from(size) != *height {
-                let mut shape = shape.clone();
-                (shape[2], shape[3]) = (Dim::from(size), Dim::from(size));
-                attempt(
-                    shape,
-                    format!("input {size}×{size}"),
-                    if rank < 3 { 6 } else { 7 },
-                );
-            }
-        }
-    }
-    if !shape.is_empty() {
-        for batch in USUAL_BATCHES {
-            if Dim::from(*batch) != shape[0] {
-                let mut shape = shape.clone();
-                shape[0] = Dim::from(*batch);
-                attempt(shape, format!("batch of {batch}"), 8);
-            }
-        }
-    }
-    Ok(out)
+    Ok(scenarios(model, &args.sizes, &|shapes| {
+        file.at_shapes(&options, shapes)
+    }))
 }
 
-fn text(answer: &Reconciliation, reported: &str, most: usize) -> String {
+fn text(answer: &Reconciliation, scenarios: &Scenarios, reported: &str, most: usize) -> String {
     let mut out = String::new();
     let fits = answer
         .readings
@@ -179,36 +111,35 @@ fn text(answer: &Reconciliation, reported: &str, most: usize) -> String {
         ),
     };
     let shown = &answer.readings[..answer.readings.len().min(most)];
-    let width = |f: &dyn Fn(&modelcost_analysis::reconcile::Reading) -> String| {
+    let width = |f: &dyn Fn(&Reading) -> String| {
         shown
             .iter()
             .map(|reading| f(reading).chars().count())
             .max()
             .unwrap_or(0)
     };
-    let value = |reading: &modelcost_analysis::reconcile::Reading| {
-        grouped(&Dim::Const(reading.value as i128))
+    let value = |reading: &Reading| grouped(&Dim::Const(reading.value as i128));
+    let assumed = |reading: &Reading| match &reading.changes[..] {
+        [] => "as the tool prints it".to_string(),
+        changes => changes.join(", "),
     };
     let (value_width, name_width) = (width(&value), width(&|reading| reading.convention.clone()));
+    let assumed_width = width(&assumed);
     for (index, reading) in shown.iter().enumerate() {
         let style = if reading.fits { FITS } else { Style::new() };
         let unit = format!("{}s", reading.unit);
-        let changes = if reading.changes.is_empty() {
-            "as the tool prints it".into()
+        let last = if reading.fits {
+            reading.plausibility().to_string()
         } else {
-            reading.changes.join(", ")
-        };
-        let gap = if reading.fits {
-            String::new()
-        } else {
-            format!("  {:+.2}%", reading.gap * 100.0)
+            format!("{:+.2}%", reading.gap * 100.0)
         };
         let _ = writeln!(
             out,
-            "{:>3}  {style}{:>value_width$} {unit:5}{style:#}  {:name_width$}  {FAINT}{changes}{FAINT:#}{gap}",
+            "{:>3}  {style}{:>value_width$} {unit:5}{style:#}  {:name_width$}  {:assumed_width$}  {FAINT}{last}{FAINT:#}",
             index + 1,
             value(reading),
             reading.convention,
+            assumed(reading),
         );
     }
     if answer.readings.len() > shown.len() {
@@ -221,8 +152,25 @@ fn text(answer: &Reconciliation, reported: &str, most: usize) -> String {
     if let Some(decide) = &answer.decide {
         let _ = writeln!(out, "\nWhat would decide: {decide}.");
     }
-    if fits == 0 {
-        out.push_str("\nAnother architecture, input size or convention must be behind it.\n");
+    if let Some(differ) = &answer.differ {
+        let _ = writeln!(out, "\nWhat would have to differ: {differ}.");
+    }
+    let ruled_out = scenarios.ruled_out();
+    if let Some(first) = ruled_out.first() {
+        let what: Vec<&str> = ruled_out
+            .iter()
+            .map(|missed| match missed.variation {
+                Variation::ImageSize => "input sizes",
+                Variation::SequenceLength => "sequence lengths",
+                Variation::Batch => "batches",
+            })
+            .collect();
+        let what = what.join(" and ");
+        let _ = writeln!(
+            out,
+            "\nNot tried on this file: other {what} ({}).",
+            first.reason
+        );
     }
     out
 }
@@ -255,7 +203,8 @@ fn run_table(
         };
         let path: PathBuf = folder.join(model);
         let unit = cells.get(2).map(|unit| unit.to_ascii_uppercase());
-        let mut answer = answer(&path, args, conventions, &figure(reported)?, None)?;
+        let scenarios = variations(&path, args)?;
+        let mut answer = reconcile(&scenarios.tried, conventions, &figure(reported)?, None);
         if let Some(unit) = unit.filter(|unit| !unit.is_empty()) {
             answer
                 .readings

@@ -32,10 +32,10 @@ pub(super) static OPERATORS: [Entry; 24] = [
     row("one_hot(self, num_classes=-1)", one_hot),
     row("meshgrid(tensors, indexing='ij')", meshgrid),
     row("tril_indices(row, col, offset=0, *, dtype=None)", |op| {
-        op.tensor(vec![Dim::Const(2), Dim::unknown("tril")], DType::Int64)
+        triangle(op, false)
     }),
     row("triu_indices(row, col, offset=0, *, dtype=None)", |op| {
-        op.tensor(vec![Dim::Const(2), Dim::unknown("triu")], DType::Int64)
+        triangle(op, true)
     }),
 ];
 
@@ -114,7 +114,7 @@ fn one_hot(op: &mut Op<'_>) -> Result<Value> {
     let mut shape = op.shape("self")?;
     let classes = op.args.int("num_classes")?;
     shape.push(match classes.as_const() {
-        Some(count) if count < 1 => Dim::unknown("num_classes"),
+        Some(count) if count < 1 => op.unknown("num_classes"),
         _ => classes,
     });
     op.tensor(shape, DType::Int64)
@@ -137,4 +137,39 @@ fn meshgrid(op: &mut Op<'_>) -> Result<Value> {
         })
         .collect();
     Ok(Value::Tuple(grids?))
+}
+
+/// The places on and below a diagonal, or on and above it.
+fn triangle(op: &mut Op<'_>, upper: bool) -> Result<Value> {
+    let (rows, columns) = (op.args.size("row")?, op.args.size("col")?);
+    let offset = op.args.index("offset")?;
+    let known = rows.as_const().zip(columns.as_const());
+    let count = known.and_then(|(rows, columns)| {
+        let offset = i128::from(offset);
+        match upper {
+            false => below(rows, columns, offset),
+            true => {
+                let below = below(rows, columns, offset.checked_sub(1)?)?;
+                rows.checked_mul(columns)?.checked_sub(below)
+            }
+        }
+    });
+    let count = match count {
+        Some(count) => Dim::Const(count),
+        None => op.unknown("triangle"),
+    };
+    op.tensor(vec![Dim::Const(2), count], DType::Int64)
+}
+
+/// How many places have a column of at most the row plus the offset.
+fn below(rows: i128, columns: i128, offset: i128) -> Option<i128> {
+    // The first rows have none, then one more each row, then all columns.
+    let empty = (-offset).clamp(0, rows);
+    let full = (rows + offset - columns).clamp(0, rows);
+    let growing = rows - empty - full;
+    let first = (empty + offset + 1).clamp(0, columns);
+    let grown = first
+        .checked_mul(growing)?
+        .checked_add(growing.checked_mul(growing - 1)? / 2)?;
+    grown.checked_add(full.checked_mul(columns)?)
 }

@@ -22,14 +22,17 @@ pub(super) static OPERATORS: [Entry; 12] = [
     row("scatter_add(self, dim, index, src)", first),
     row("index_add(self, dim, index, source)", first),
     row("masked_select(self, mask)", |op| {
-        op.like("self", vec![Dim::unknown("masked_select")])
+        let count = op.unknown("masked_select");
+        op.like("self", vec![count])
     }),
     row("nonzero(self)", |op| {
         let rank = op.shape("self")?.len();
-        op.tensor(vec![Dim::unknown("nonzero"), Dim::from(rank)], DType::Int64)
+        let count = op.unknown("nonzero");
+        op.tensor(vec![count, Dim::from(rank)], DType::Int64)
     }),
     row("bincount(self, weights=None, minlength=0)", |op| {
-        op.tensor(vec![Dim::unknown("bincount")], DType::Int64)
+        let count = op.unknown("bincount");
+        op.tensor(vec![count], DType::Int64)
     }),
     row("tensor_split(self, indices, dim=0)", tensor_split),
 ];
@@ -63,7 +66,7 @@ fn index(op: &mut Op<'_>) -> Result<Value> {
         let shape = op.shape_of(id);
         // A mask takes as many dimensions as it has and gives one of unknown size.
         let (taken, shape) = match op.tracer.dtype(id) {
-            DType::Bool => (shape.len().max(1), vec![Dim::unknown("mask")]),
+            DType::Bool => (shape.len().max(1), vec![op.unknown("mask")]),
             _ => (1, shape),
         };
         joined = broadcast_or(op, &joined, &shape)?;

@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 use modelcost_core::SmolStr;
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
+use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{Shape, TensorId};
 use modelcost_core::value::Value;
 
@@ -160,6 +161,17 @@ impl Op<'_> {
     /// The shape of a tensor.
     pub fn shape_of(&self, tensor: TensorId) -> Shape {
         self.tracer.shape(tensor)
+    }
+
+    /// A size that depends on the numbers in the tensors; the trace says so.
+    pub fn unknown(&mut self, what: &str) -> Dim {
+        let caller = self.tracer.caller();
+        let trace = self.tracer.builder.trace_mut();
+        trace.fidelity.note(
+            Level::Partial,
+            format!("how much {caller} gives depends on the numbers in its input"),
+        );
+        Dim::unknown(format!("{what}{}", trace.tensors.len()))
     }
 
     /// An error that begins with who called.

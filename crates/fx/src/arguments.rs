@@ -42,7 +42,7 @@ pub fn bind(name: &str, op: &str, given: &[Argument]) -> Vec<Argument> {
         match found {
             Some(value) => out.push(Argument {
                 name: parameter.name.clone(),
-                value,
+                value: written(&parameter.name, value),
                 passed: match gap || parameter.kind == Kind::KeywordOnly {
                     true => Passed::Keyword,
                     false => Passed::Position,
@@ -103,6 +103,17 @@ fn first_tensor(given: &[Argument]) -> Option<Value> {
         .iter()
         .find(|argument| argument.value.tensor().is_some())?;
     Some(found.value.clone())
+}
+
+/// A factor for each dimension is mostly written as one for all.
+fn written(parameter: &str, value: Value) -> Value {
+    match value {
+        Value::List(items) if parameter == "scale_factor" => match items.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|item| item == first) => first.clone(),
+            _ => Value::Tuple(items),
+        },
+        value => value,
+    }
 }
 
 /// What the operator's name says.

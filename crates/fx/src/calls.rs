@@ -17,6 +17,7 @@ use crate::function::{self, Source};
 use crate::known;
 use crate::modules::Tree;
 use crate::operators::{self, Call};
+use crate::site::{Site, site};
 use crate::stack::{Entry, Stacks};
 
 /// What the root module is called with and returns.
@@ -53,14 +54,29 @@ pub fn emit(
         builder,
         tree,
         nodes,
+        stacks,
         frames: &frames,
         owners,
         lines: HashMap::new(),
         guesses: Vec::new(),
+        kept: Vec::new(),
         root: Some(root),
     };
     emitter.frame(0);
     let guesses = std::mem::take(&mut emitter.guesses);
+    let kept = std::mem::take(&mut emitter.kept);
+    if let Some((name, line)) = kept.first() {
+        let text = format!(
+            "{} call{} of a function that a module keeps, such as {name} in `{line}`; taken for the \
+             function itself, which tools that replace it by name do not see",
+            kept.len(),
+            if kept.len() == 1 { " is" } else { "s are" },
+        );
+        builder
+            .trace_mut()
+            .fidelity
+            .note(Level::Reconstructed, text);
+    }
     if let Some((name, line)) = guesses.first() {
         let text = format!(
             "{} call{} made where the program does not show the source, such as {name} in `{line}`; \
@@ -181,11 +197,14 @@ pub struct Emitter<'e, 'a> {
     tree: &'e Tree<'a>,
     /// All nodes.
     pub nodes: &'e [Flat<'a>],
+    stacks: &'e Stacks<'a>,
     frames: &'e [Frame<'a>],
     owners: HashMap<TensorId, Vec<SmolStr>>,
     /// How often a line has called a function, by call of a module.
     lines: HashMap<(usize, String), usize>,
     guesses: Vec<(SmolStr, String)>,
+    /// Functions called as `self.act(x)`, and where.
+    kept: Vec<(SmolStr, String)>,
     root: Option<Root>,
 }
 
@@ -333,7 +352,11 @@ impl<'a> Emitter<'_, 'a> {
     /// What a module is called with: the tensors that come from outside, under the names of the
     /// class's `forward` where that is known.
     fn module_arguments(&self, class: &Class, frame: &Frame<'a>, path: &str) -> Vec<Argument> {
-        if let Some(arguments) = operators::special_arguments(self, class, frame) {
+        let site = self.site(frame, path);
+        if let Some(mut arguments) = operators::special_arguments(self, class, frame) {
+            if let Some(site) = &site {
+                site.passed(&mut arguments);
+            }
             return arguments;
         }
         let torch = classes::is_torch(class);
@@ -357,17 +380,23 @@ impl<'a> Emitter<'_, 'a> {
             .filter(|tensor| !is_state(*tensor));
         let known = modelcost_torch::class(&class.name).filter(|info| info.name() == class.name);
         let signature = known.map(|info| info.forward_signature());
-        let named = |(at, tensor)| Argument {
-            name: signature
-                .and_then(|signature| signature.parameters.get(at))
-                .map_or(
-                    SmolStr::default(),
-                    |parameter: &modelcost_torch::Parameter| parameter.name.clone(),
-                ),
+        let names: Vec<SmolStr> = match signature {
+            Some(signature) => {
+                let parameters = signature.parameters.iter();
+                parameters.map(|parameter| parameter.name.clone()).collect()
+            }
+            None => Vec::new(),
+        };
+        let named = |(at, tensor): (usize, TensorId)| Argument {
+            name: names.get(at).cloned().unwrap_or_default(),
             value: Value::Tensor(tensor),
             passed: Passed::Position,
         };
-        let mut out: Vec<Argument> = inputs.enumerate().map(named).collect();
+        let inputs: Vec<TensorId> = inputs.collect();
+        let mut out: Vec<Argument> = match site {
+            Some(site) => site.arguments(&inputs, &names),
+            None => inputs.into_iter().enumerate().map(named).collect(),
+        };
         if known::takes_grid(class) {
             out.push(Argument {
                 name: SmolStr::new_static("thw"),
@@ -376,6 +405,15 @@ impl<'a> Emitter<'_, 'a> {
             });
         }
         out
+    }
+
+    /// The call of a module as its caller's source has it.
+    fn site(&self, frame: &Frame<'a>, path: &str) -> Option<Site> {
+        let first = self.nodes.get(frame.start)?;
+        let entries = self.stacks.get(first.stack?);
+        let at = entries.iter().position(|entry| *entry == frame.entry)?;
+        let name = path.rsplit('.').next()?;
+        site(&first.frame, name, at.checked_sub(1)?, entries.len())
     }
 
     /// Whether the layer uses a tensor as its weight and not as what it is applied to.
@@ -408,7 +446,11 @@ impl<'a> Emitter<'_, 'a> {
                 let last = self.nodes[frame.start..frame.end].last();
                 last.map_or(Value::None, |node| first_tensor(&node.output))
             }
-            several => Value::Tuple(several.iter().map(|id| Value::Tensor(*id)).collect()),
+            // What a block is for is computed last and returned first.
+            [others @ .., main] => {
+                let all = std::iter::once(main).chain(others);
+                Value::Tuple(all.map(|id| Value::Tensor(*id)).collect())
+            }
         }
     }
 
@@ -430,8 +472,14 @@ impl<'a> Emitter<'_, 'a> {
         *count += 1;
         let named = function::name(&first.torch_fn, first.source_fn, &first.op, &source);
         let named = named.filter(|named| {
-            let kept = known::keeps_activation(class, &named.name);
-            !kept && !self.kept_by_user(frame, &named.name, &line)
+            if known::keeps_activation(class, &named.name) {
+                return false;
+            }
+            let kept = self.kept_by_user(frame, &named.name, &line);
+            if kept {
+                self.kept.push((named.name.clone(), line.clone()));
+            }
+            !kept
         });
         let calls: Vec<Call> = group
             .iter()
@@ -455,8 +503,9 @@ impl<'a> Emitter<'_, 'a> {
         }
         self.builder
             .begin(Target::Function(named.name.clone()), arguments, None);
-        for call in &calls {
-            match operators::inner_function(&named.name, &call.op) {
+        for (at, call) in calls.iter().enumerate() {
+            let before = calls[..at].iter().filter(|other| other.op == call.op);
+            match operators::inner_function(&named.name, &call.op, before.count()) {
                 Some(inner) if inner != named.name => {
                     let arguments = bind(&inner, &call.op, &call.arguments);
                     self.builder.begin(Target::Function(inner), arguments, None);
@@ -475,10 +524,17 @@ impl<'a> Emitter<'_, 'a> {
     /// Whether a function is called as `self.act(x)`: a reference taken when the module was made,
     /// which a tool that replaces the function does not replace.
     fn kept_by_user(&self, frame: usize, function: &str, line: &str) -> bool {
-        let Some(short) = function.strip_prefix("torch.nn.functional.") else {
-            return false;
+        let (short, functional) = match function.strip_prefix("torch.nn.functional.") {
+            Some(short) => (short, true),
+            None => match function.strip_prefix("torch.") {
+                Some(short) if !short.contains('.') => (short, false),
+                _ => return false,
+            },
         };
-        if line.contains(&format!("{short}(")) {
+        // By its own name it is looked up when it is called.
+        let call = format!("{short}(");
+        let mut uses = line.match_indices(&call);
+        if uses.any(|(at, _)| !line[..at].ends_with("self.")) {
             return false;
         }
         let path = &self.frames[frame].entry.path;
@@ -494,8 +550,8 @@ impl<'a> Emitter<'_, 'a> {
             };
             let acts = ["act", "nonlin", "relu", "gelu"]
                 .iter()
-                .any(|part| name.contains(part));
-            acts && !self.tree.by_path.contains_key(&child)
+                .any(|part| functional && name.contains(part));
+            (acts || name == short) && !self.tree.by_path.contains_key(&child)
         })
     }
 

@@ -30,6 +30,7 @@ pub struct Flat<'a> {
     pub source_fn: Option<&'a str>,
     /// The source line that made it, as far as the program kept it.
     pub line: Cow<'a, str>,
-    /// The file, line and function of the innermost frame: `File "…", line 3, in forward`.
+    /// The stack trace as Python prints it, innermost frame last; just that one's first line,
+    /// `File "…", line 3, in forward`, where the program has no more.
     pub frame: Cow<'a, str>,
 }

@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 pub struct Source<'a> {
     /// The line.
     pub line: &'a str,
-    /// File and function: `File "…", line 3, in forward`.
+    /// The stack trace, innermost frame last.
     pub frame: &'a str,
     /// The class of the module whose call this is inside of.
     pub class: &'a str,
@@ -310,10 +310,11 @@ fn method(name: &str, source: &Source<'_>) -> Option<Named> {
         let cosine = source.class == COSINE && source.occurrence.is_multiple_of(2);
         return if cosine { sure(*operator) } else { method() };
     }
+    let innermost = source.frame.rsplit("File \"").next().unwrap_or_default();
     // The first line of a longer statement shows the left operand alone. A line with a call hides
     // what is in the function; only of PyTorch's own code is it known that it has operators there.
     let hidden = source.line.contains('(') || source.line.is_empty();
-    let own = source.frame.contains("torchvision/") || source.frame.contains("torch/nn/");
+    let own = innermost.contains("torchvision/") || innermost.contains("torch/nn/");
     Some(Named {
         name: (*operator).into(),
         guessed: hidden && !own && PATCHED.contains(&name),
@@ -330,11 +331,8 @@ fn written(line: &str, method: &str, symbol: &str) -> Vec<bool> {
     if !code.contains(symbol) && !code.contains(&format!(".{method}(")) {
         return Vec::new();
     }
-    let statement = statement(code);
-    let (value, augmented) = match statement {
-        Statement::Assign(value) => (value, false),
-        Statement::Augmented(operator, value) => (value, operator == symbol),
-    };
+    let (value, operator) = assigned(code);
+    let augmented = operator == Some(symbol);
     let parsed = parse(value);
     let mut out = Vec::new();
     if parsed.errors.is_empty() {
@@ -349,13 +347,9 @@ fn written(line: &str, method: &str, symbol: &str) -> Vec<bool> {
     out
 }
 
-enum Statement<'a> {
-    Assign(&'a str),
-    Augmented(&'a str, &'a str),
-}
-
-/// The expression of a simple statement: `return x`, `a, b = x`, `a += x`, `for a in x:`.
-fn statement(code: &str) -> Statement<'_> {
+/// The expression of a simple statement, `return x`, `a, b = x`, `a += x`, and the operator of the
+/// last kind.
+pub fn assigned(code: &str) -> (&str, Option<&str>) {
     let code = code.strip_prefix("return ").unwrap_or(code);
     let bytes = code.as_bytes();
     let mut depth = 0usize;
@@ -370,14 +364,14 @@ fn statement(code: &str) -> Statement<'_> {
                     continue;
                 }
                 return match before.len() < at {
-                    true => Statement::Augmented(&code[before.len()..=at], value.trim()),
-                    false => statement(value.trim()),
+                    true => (value.trim(), Some(&code[before.len()..=at])),
+                    false => assigned(value.trim()),
                 };
             }
             _ => {}
         }
     }
-    Statement::Assign(code)
+    (code, None)
 }
 
 /// Collects calls and operators as Python evaluates them: operands before what is done to them.
@@ -409,8 +403,9 @@ fn evaluate(expr: &Expr, method: &str, symbol: &str, out: &mut Vec<bool>) {
             let called = match &function.kind {
                 ExprKind::Attribute(owner, name) => {
                     evaluate(owner, method, symbol, out);
-                    let module = owner.dotted_name().is_some_and(|owner| owner == "torch");
-                    name.name == method && !module
+                    let owner = owner.dotted_name();
+                    let other = owner.is_some_and(|owner| owner == "torch" || owner == "self");
+                    name.name == method && !other
                 }
                 _ => {
                     evaluate(function, method, symbol, out);
@@ -456,7 +451,7 @@ fn scan(code: &str, method: &str, symbol: &str) -> Vec<bool> {
     let calls = code.match_indices(&call);
     found.extend(
         calls
-            .filter(|(at, _)| !code[..*at].ends_with("torch"))
+            .filter(|(at, _)| !code[..*at].ends_with("torch") && !code[..*at].ends_with("self"))
             .map(|(at, _)| (at, true)),
     );
     let bytes = code.as_bytes();

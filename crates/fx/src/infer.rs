@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use modelcost_core::trace::{CallId, Class, Module, ModuleId, Target, Trace, TraceBuilder};
+use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
 use crate::{classes, known};
@@ -26,22 +27,26 @@ pub fn classes(builder: &mut TraceBuilder) {
             let class = child.unwrap_or_else(|| uncalled(trace, id));
             trace.modules[index].class = classes::class(class);
         }
-        register(&mut trace.modules[index]);
     }
     let called = trace.calls_by_module();
     for (index, calls) in called.iter().enumerate() {
         let class = &trace.modules[index].class;
+        let Some(call) = calls.first().copied() else {
+            continue;
+        };
         if !class.bases.is_empty() || class.name.starts_with("torch") {
             continue;
         }
-        if let Some(base) = calls
-            .first()
-            .and_then(|call| layer(trace, ModuleId::new(index), *call))
-        {
+        let module = ModuleId::new(index);
+        let base = layer(trace, module, call).or_else(|| sequential(trace, module, call));
+        if let Some(base) = base {
             let base = classes::class(base);
             let bases = std::iter::once(base.name).chain(base.bases).collect();
             trace.modules[index].class.bases = bases;
         }
+    }
+    for module in &mut trace.modules {
+        register(module);
     }
 }
 
@@ -125,37 +130,77 @@ fn uncalled(trace: &Trace, id: ModuleId) -> &'static str {
 /// forward is just that layer's operator on them.
 fn layer(trace: &Trace, module: ModuleId, call: CallId) -> Option<&'static str> {
     let own = trace.module(module);
-    if !own.children.is_empty() || !own.parameters.iter().any(|(name, _)| name == "weight") {
-        return None;
-    }
+    let plain = |(_, child): &(SmolStr, ModuleId)| {
+        let child = trace.module(*child);
+        child.parameters.is_empty() && child.children.is_empty()
+    };
     let known = |(name, _): &(SmolStr, _)| name == "weight" || name == "bias";
-    if !own.parameters.iter().all(known) {
+    if !own.parameters.iter().any(|(name, _)| name == "weight")
+        || !own.parameters.iter().all(known)
+        || !own.children.iter().all(plain)
+    {
         return None;
     }
-    let operators = outer_operators(trace, call);
-    let layers = operators
-        .iter()
-        .filter_map(|id| match &trace.call(*id).target {
-            Target::Operator(op) => Some(match op.as_str() {
-                "aten.linear" => "torch.nn.Linear",
-                "aten.conv1d" => "torch.nn.Conv1d",
-                "aten.conv2d" => "torch.nn.Conv2d",
-                "aten.conv3d" => "torch.nn.Conv3d",
-                "aten.conv_transpose1d" => "torch.nn.ConvTranspose1d",
-                "aten.conv_transpose2d" => "torch.nn.ConvTranspose2d",
-                "aten.conv_transpose3d" => "torch.nn.ConvTranspose3d",
-                "aten.layer_norm" => "torch.nn.LayerNorm",
-                "aten.group_norm" => "torch.nn.GroupNorm",
-                "aten.embedding" => "torch.nn.Embedding",
-                _ => return None,
-            }),
-            _ => None,
-        });
+    let operators = outer_operators(trace, call)
+        .into_iter()
+        .map(|id| trace.call(id));
+    let layers = operators.filter_map(|call| match &call.target {
+        Target::Operator(op) => Some(match op.as_str() {
+            "aten.linear" => "torch.nn.Linear",
+            "aten.conv1d" => "torch.nn.Conv1d",
+            "aten.conv2d" => "torch.nn.Conv2d",
+            "aten.conv3d" => "torch.nn.Conv3d",
+            "aten.conv_transpose1d" => "torch.nn.ConvTranspose1d",
+            "aten.conv_transpose2d" => "torch.nn.ConvTranspose2d",
+            "aten.conv_transpose3d" => "torch.nn.ConvTranspose3d",
+            "aten.layer_norm" => "torch.nn.LayerNorm",
+            "aten.group_norm" => "torch.nn.GroupNorm",
+            "aten.embedding" => "torch.nn.Embedding",
+            "aten.batch_norm" => {
+                let input = call.argument("input")?.tensor()?;
+                match trace.tensor(input).shape.as_ref()?.len() {
+                    4 => "torch.nn.BatchNorm2d",
+                    5 => "torch.nn.BatchNorm3d",
+                    _ => "torch.nn.BatchNorm1d",
+                }
+            }
+            _ => return None,
+        }),
+        _ => None,
+    });
     let layers: Vec<&'static str> = layers.collect();
     match layers.as_slice() {
         [single] => Some(single),
         _ => None,
     }
+}
+
+/// A user's class that owns nothing but numbered children, and whose forward is one call of each in
+/// their order, each on what the one before returned.
+fn sequential(trace: &Trace, module: ModuleId, call: CallId) -> Option<&'static str> {
+    let own = trace.module(module);
+    let numbered = own
+        .children
+        .iter()
+        .enumerate()
+        .all(|(at, (name, _))| name.parse() == Ok(at));
+    if own.children.is_empty() || !numbered || !own.parameters.is_empty() {
+        return None;
+    }
+    let mut rest = own.children.iter().map(|(_, child)| *child);
+    let mut flows = trace.call(call).positional().next()?.tensor();
+    for (_, inner) in trace.direct(call) {
+        let Target::Module(called) = inner.target else {
+            return None;
+        };
+        // A child in between may have returned its input and left no trace.
+        rest.find(|child| *child == called)?;
+        if inner.positional().next()?.tensor() != flows {
+            return None;
+        }
+        flows = inner.output.tensor();
+    }
+    Some("torch.nn.Sequential")
 }
 
 /// The outermost operator calls inside a module call, outside of the modules that it calls.
@@ -195,5 +240,34 @@ pub fn attributes(builder: &mut TraceBuilder) {
     }
     for (index, attributes) in found {
         builder.trace_mut().modules[index].attributes = attributes;
+    }
+    computed_weights(builder.trace_mut(), &called);
+}
+
+/// A parametrized layer computes its weight: that is a tensor under the name, and no parameter.
+fn computed_weights(trace: &mut Trace, called: &[Vec<CallId>]) {
+    for (index, calls) in called.iter().enumerate() {
+        let parameters = &trace.modules[index].parameters;
+        let Some(at) = parameters
+            .iter()
+            .position(|(name, id)| name == "weight" && id.is_none())
+        else {
+            continue;
+        };
+        let Some(call) = calls.first() else { continue };
+        let operators = outer_operators(trace, *call);
+        let weight = operators
+            .iter()
+            .find_map(|id| match trace.call(*id).argument("weight") {
+                Some(Value::Tensor(weight)) => Some(*weight),
+                _ => None,
+            });
+        if let Some(weight) = weight {
+            let module = &mut trace.modules[index];
+            module.parameters.remove(at);
+            module
+                .attributes
+                .push((SmolStr::new_static("weight"), Value::Tensor(weight)));
+        }
     }
 }

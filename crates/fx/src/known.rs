@@ -113,9 +113,35 @@ pub fn grid() -> Value {
     Value::Tuple(vec![Value::Opaque(SmolStr::new_static("int")); 3])
 }
 
+/// The endings of the names of transformers' classes that return a model output, which is a mapping.
+const MODEL_OUTPUTS: &[&str] = &["Model", "Encoder", "Decoder", "Transformer", "LMHeadModel"];
+
+/// The first field of the model output that a class of transformers returns.
+fn model_output(class: &Class) -> Option<&'static str> {
+    let name = class
+        .name
+        .strip_prefix("transformers.models.")?
+        .rsplit('.')
+        .next()?;
+    let task = name
+        .match_indices("For")
+        .any(|(at, _)| name[at + 3..].starts_with(|c: char| c.is_ascii_uppercase()));
+    if task || name.ends_with("LMHeadModel") {
+        return Some("logits");
+    }
+    let plain = MODEL_OUTPUTS.iter().any(|end| name.ends_with(end));
+    plain.then_some("last_hidden_state")
+}
+
 /// What classes return that do not return just their tensors.
 pub fn output(class: &Class, root: &Class, made: &[TensorId]) -> Option<Value> {
     let value = |id: &TensorId| Value::Tensor(*id);
+    if let Some(field) = model_output(class) {
+        return Some(Value::Dict(vec![(
+            SmolStr::new_static(field),
+            value(made.last()?),
+        )]));
+    }
     if takes_grid(class) {
         return Some(Value::Tuple(vec![value(made.first()?), grid()]));
     }

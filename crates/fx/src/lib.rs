@@ -16,6 +16,7 @@ mod known;
 mod modules;
 mod operators;
 mod schemas;
+mod site;
 mod stack;
 
 pub use calls::{Root, emit};

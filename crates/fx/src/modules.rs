@@ -132,10 +132,20 @@ pub fn every_path(listed: impl IntoIterator<Item = SmolStr>) -> Vec<SmolStr> {
     out
 }
 
+/// What is registered in a module and below it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Content {
+    /// The same for the same content.
+    number: usize,
+    /// How many parameters and buffers those are.
+    states: usize,
+}
+
 /// For each path the first one that leads to the same module object.
 ///
 /// Dynamo writes the object's identity. Otherwise two paths are one module if all that is
-/// registered under them, and there must be something, is the same storage.
+/// registered under them is in the same storages, and those are more than one: a single weight that
+/// two layers have in common is what people tie.
 fn same_modules(
     paths: &[SmolStr],
     states: &[State<'_>],
@@ -159,40 +169,38 @@ fn same_modules(
     order.sort_by_key(|path| {
         std::cmp::Reverse(path.matches('.').count() + !path.is_empty() as usize)
     });
-    let mut first: HashMap<String, SmolStr> = HashMap::new();
+    let mut kinds: HashMap<String, Content> = HashMap::new();
+    let mut found: HashMap<&str, Content> = HashMap::new();
+    let mut first: HashMap<usize, SmolStr> = HashMap::new();
     let mut by_identity: HashMap<u64, SmolStr> = HashMap::new();
     let mut out: HashMap<SmolStr, SmolStr> = HashMap::new();
-    let mut owning: HashSet<SmolStr> = HashSet::new();
     for path in order {
         let mut canonical = path.clone();
-        let own = contents.get(path.as_str());
-        let children = below.get(path.as_str());
-        let mut content = String::new();
-        let mut owns = false;
-        for (name, storage) in own.into_iter().flatten() {
-            content.push_str(&format!("{name}={storage};"));
-            owns = true;
+        let mut text = String::new();
+        let mut states = 0;
+        for (name, storage) in contents.get(path.as_str()).into_iter().flatten() {
+            text.push_str(&format!("{name}={storage};"));
+            states += 1;
         }
-        for (name, child) in children.into_iter().flatten() {
-            let child = &out[*child];
-            owns |= owning.contains(child);
-            // A child without parameters has no identity of its own.
-            let identity = if owning.contains(child) {
-                child.as_str()
-            } else {
-                ""
-            };
-            content.push_str(&format!("{name}:{identity};"));
+        for (name, child) in below.get(path.as_str()).into_iter().flatten() {
+            let child = found.get(*child).copied().unwrap_or_default();
+            text.push_str(&format!("{name}:{};", child.number));
+            states += child.states;
         }
-        if owns {
-            owning.insert(path.clone());
-            if let Some(earlier) = first.get(&content) {
-                let (a, b) = (classes.get(earlier), classes.get(path));
-                if a.is_none() || b.is_none() || a == b {
-                    canonical = earlier.clone();
+        let number = kinds.len();
+        let content = *kinds.entry(text).or_insert(Content { number, states });
+        found.insert(path.as_str(), content);
+        if content.states > 1 {
+            match first.get(&content.number) {
+                Some(earlier) => {
+                    let (a, b) = (classes.get(earlier), classes.get(path));
+                    if a.is_none() || b.is_none() || a == b {
+                        canonical = earlier.clone();
+                    }
                 }
-            } else {
-                first.insert(content, path.clone());
+                None => {
+                    first.insert(content.number, path.clone());
+                }
             }
         }
         if let Some(identity) = identities.get(path) {

@@ -68,7 +68,9 @@ pub fn caller(name: &str, line: &str) -> Option<SmolStr> {
 
 /// The function by which a function of `torch.nn.functional` calls an operator inside it, where
 /// some tool patches that: bare names of `functional.py` are looked up in that module.
-pub fn inner_function(outer: &str, op: &str) -> Option<SmolStr> {
+///
+/// `before` is how many calls of the same operator came before it.
+pub fn inner_function(outer: &str, op: &str, before: usize) -> Option<SmolStr> {
     let outer = outer.strip_prefix(F)?;
     let op = op.strip_prefix("aten.").unwrap_or(op);
     Some(SmolStr::new_static(match (outer, op) {
@@ -88,6 +90,8 @@ pub fn inner_function(outer: &str, op: &str) -> Option<SmolStr> {
         ("lp_pool2d", "avg_pool2d") => "torch.nn.functional.avg_pool2d",
         ("lp_pool3d", "avg_pool3d") => "torch.nn.functional.avg_pool3d",
         ("lp_pool1d" | "lp_pool2d" | "lp_pool3d", "relu") => "torch.nn.functional.relu",
+        // `(sign(out) * relu(abs(out))).mul(area)`
+        ("lp_pool1d" | "lp_pool2d" | "lp_pool3d", "mul") if before == 0 => "operator.mul",
         ("lp_pool1d" | "lp_pool2d" | "lp_pool3d" | "local_response_norm", "mul") => {
             "torch.Tensor.mul"
         }

@@ -10,36 +10,21 @@ use modelcost_fx::{Flat, Scope, StackId, Stacks};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
-use crate::json::{Arg, Graph, GraphArg, Node, SymArg, TensorMeta};
+use crate::json::{Arg, Graph, GraphArg, Node, SymArg, TensorMeta, Text};
 use crate::symbols::{Symbols, dtype};
 
-/// The last line of a stack trace as it stands in the JSON.
-fn line<'a>(trace: Option<&'a RawValue>) -> Cow<'a, str> {
-    let Some(raw) = trace else {
-        return Cow::Borrowed("");
-    };
-    let text = raw.get().trim_matches('"');
-    let last = text.rsplit("\\n").find(|line| !line.trim().is_empty());
-    let line = last.unwrap_or("").trim();
-    if line.contains('\\') {
-        let quoted = format!("\"{line}\"");
-        return match serde_json::from_str(&quoted) {
-            Ok(line) => Cow::Owned(line),
-            Err(_) => Cow::Borrowed(line),
-        };
+/// A stack trace as Python prints it.
+fn stack_trace(raw: Option<&RawValue>) -> Cow<'_, str> {
+    match raw.map(|raw| serde_json::from_str::<Text<'_>>(raw.get())) {
+        Some(Ok(text)) => text.0,
+        _ => Cow::Borrowed(""),
     }
-    Cow::Borrowed(line)
 }
 
-/// The file, line and function of the innermost frame.
-fn frame(trace: Option<&RawValue>) -> &str {
-    let Some(raw) = trace else {
-        return "";
-    };
-    let frames = raw.get().rsplit("\\n");
-    frames
-        .map(str::trim)
-        .find(|line| line.trim_start_matches('"').starts_with("File "))
+/// The last line of a stack trace, which is source.
+fn line(trace: &str) -> &str {
+    let last = trace.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.filter(|line| !line.starts_with("File \""))
         .unwrap_or("")
 }
 
@@ -107,6 +92,7 @@ impl<'a> Flattener<'_, 'a> {
         };
         let source = node.metadata.source_fn_stack.as_deref();
         let source = source.and_then(|text| text.rsplit(';').next()?.split_once(','));
+        let trace = stack_trace(node.metadata.stack_trace);
         self.nodes.push(Flat {
             op,
             arguments,
@@ -114,8 +100,8 @@ impl<'a> Flattener<'_, 'a> {
             stack,
             torch_fn: node.metadata.torch_fn.as_deref().unwrap_or("").into(),
             source_fn: source.map(|(_, function)| function),
-            line: line(node.metadata.stack_trace),
-            frame: frame(node.metadata.stack_trace).into(),
+            line: line(&trace).to_owned().into(),
+            frame: trace,
         });
     }
 

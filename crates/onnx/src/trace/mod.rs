@@ -5,12 +5,21 @@
 //! ([`dynamo`]); the older one names nodes after modules ([`legacy`]); anything else has operators
 //! alone ([`plain`]).
 
+mod assemble;
+mod attention;
 mod dynamo;
 mod fx_text;
+mod graph;
 mod known;
+mod legacy;
+mod mapping;
 mod origin;
+mod patterns;
+mod piece;
+mod pieces;
 mod recompose;
 mod recurrent;
+mod recurrent_layer;
 mod repair;
 mod rounds;
 mod schema;
@@ -46,8 +55,7 @@ pub fn read_path(path: &Path, options: &Options) -> Result<Trace, OnnxError> {
 pub fn trace(model: &Model<'_>, options: &Options, name: &str) -> Result<Trace, OnnxError> {
     let program = infer(model, options)?;
     let arena = crate::text::Arena::default();
-    match dynamo::build(model, &program, &arena, name) {
-        Some(trace) => Ok(trace),
-        None => Err(OnnxError::NotOnnx("no metadata".into())),
-    }
+    dynamo::build(model, &program, &arena, name)
+        .or_else(|| legacy::build(model, &program, &arena, name))
+        .ok_or(OnnxError::NotOnnx("no metadata".into()))
 }

@@ -1,0 +1,398 @@
+//! Models of the older exporter (`torch.onnx.export(dynamo=False)`), which names nodes after the
+//! modules around them: `/layer1/layer1.0/conv1/Conv`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
+use modelcost_core::trace::{Trace, TraceBuilder};
+use modelcost_fx::Entry;
+
+use super::assemble::{Assembler, Placed};
+use super::graph::Graph;
+use super::piece::{Operand, Piece};
+use super::{attention, pieces, recurrent_layer};
+use crate::infer::Program;
+use crate::model::Model;
+use crate::text::Arena;
+
+/// The class of a module of which only the name is known.
+const UNKNOWN: &str = "Module";
+const SEQUENTIAL: &str = "torch.nn.modules.container.Sequential";
+
+/// Builds the trace, unless nodes are not named this way.
+pub(super) fn build<'a>(
+    model: &'a Model<'a>,
+    program: &'a Program<'a>,
+    arena: &'a Arena,
+    name: &str,
+) -> Option<Trace> {
+    let named = model
+        .graph
+        .nodes
+        .iter()
+        .filter(|node| node.name.starts_with('/'))
+        .count();
+    if named == 0 || model.producer_name != "pytorch" {
+        return None;
+    }
+    let graph = Graph::new(program);
+    let scopes = Scopes::new(program);
+    let mut pieces = pieces::pieces(&graph);
+    pieces = recurrent_layer::gather(&graph, pieces, &|at| scopes.of_step(at));
+    pieces = attention::gather(&graph, pieces, &|at| scopes.of_step(at));
+    let parameters = Parameters::new(&graph);
+    let layout = Layout::new(&graph, &scopes, &pieces, &parameters);
+    let mut assembler = Assembler::new(&graph, arena, TraceBuilder::new(name, "onnx"));
+    let mut folded = 0;
+    for piece in pieces {
+        let scope = scopes.of_piece(&piece);
+        let mut stack = layout.stack(scope, arena);
+        let leaf = layout.leaves.get(scope);
+        if let (Some(class), Some(last)) = (leaf, stack.last_mut()) {
+            last.class = arena.string(class.clone());
+        }
+        let path = stack
+            .last()
+            .map_or("", |entry| arena.string(entry.path.to_string()));
+        let batch_norm = (leaf.is_some() && layout.is_folded(&graph, &piece))
+            .then(|| layout.batch_norm(path, &scopes));
+        folded += usize::from(batch_norm.is_some());
+        assembler.place(Placed {
+            piece,
+            stack,
+            owner: path,
+            batch_norm,
+        });
+    }
+    let note = |builder: &mut TraceBuilder, text: String| {
+        builder
+            .trace_mut()
+            .fidelity
+            .note(Level::Reconstructed, text);
+    };
+    note(
+        &mut assembler.builder,
+        "the classes of modules were put back from the names and operators of nodes (older exporter)".into(),
+    );
+    if folded > 0 {
+        note(
+            &mut assembler.builder,
+            format!(
+                "{folded} BatchNorm layer{} that the exporter folded into convolutions {} put back; the file no longer \
+                 says whether those convolutions had a bias",
+                if folded == 1 { "" } else { "s" },
+                if folded == 1 { "was" } else { "were" },
+            ),
+        );
+    }
+    assembler.finish(model)
+}
+
+/// The scopes of nodes: everything before the last `/` of their names.
+pub(super) struct Scopes<'a> {
+    by_step: Vec<&'a str>,
+    all: HashSet<&'a str>,
+}
+
+impl<'a> Scopes<'a> {
+    fn new(program: &'a Program<'a>) -> Scopes<'a> {
+        let mut by_step = Vec::with_capacity(program.steps.len());
+        let mut all = HashSet::new();
+        for step in &program.steps {
+            let scope = match step.node.name.rsplit_once('/') {
+                Some((scope, _)) if step.node.name.starts_with('/') => scope,
+                _ => "",
+            };
+            let mut inner = scope;
+            while !inner.is_empty() && all.insert(inner) {
+                inner = inner.rsplit_once('/').map_or("", |(outer, _)| outer);
+            }
+            by_step.push(scope);
+        }
+        Scopes { by_step, all }
+    }
+
+    pub fn of_step(&self, at: usize) -> &'a str {
+        self.by_step[at]
+    }
+
+    /// The scope of a piece: that of its first node that has one.
+    fn of_piece(&self, piece: &Piece) -> &'a str {
+        let mut scopes = piece.steps.iter().map(|step| self.by_step[*step]);
+        scopes.find(|scope| !scope.is_empty()).unwrap_or("")
+    }
+}
+
+/// Names of parameters that the file still has: `layer1.0.conv1.weight`.
+struct Parameters<'a> {
+    owners: HashSet<&'a str>,
+}
+
+impl<'a> Parameters<'a> {
+    fn new(graph: &Graph<'_, 'a>) -> Parameters<'a> {
+        let names = graph.program.values.iter().map(|value| value.name);
+        let owners = names
+            .filter(|name| !is_anonymous(name))
+            .filter_map(|name| name.rsplit_once('.'))
+            .flat_map(|(owner, _)| {
+                let ends = owner.match_indices('.').map(|(at, _)| at);
+                ends.chain([owner.len()]).map(|end| &owner[..end])
+            })
+            .collect();
+        Parameters { owners }
+    }
+}
+
+/// Whether the exporter made the name up.
+pub(super) fn is_anonymous(name: &str) -> bool {
+    name.is_empty()
+        || name.starts_with("onnx::")
+        || name.starts_with('/')
+        || name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Which module each scope is a call of.
+struct Layout<'a> {
+    /// Module paths by scope, and which call of the module it is.
+    paths: BTreeMap<&'a str, (String, usize)>,
+    /// Classes of the scopes that are calls of layers.
+    leaves: HashMap<&'a str, String>,
+    sequential: HashSet<&'a str>,
+}
+
+impl<'a> Layout<'a> {
+    fn new(
+        graph: &Graph<'_, 'a>,
+        scopes: &Scopes<'a>,
+        pieces: &[Piece],
+        parameters: &Parameters<'a>,
+    ) -> Layout<'a> {
+        let mut layout = Layout {
+            paths: BTreeMap::new(),
+            leaves: HashMap::new(),
+            sequential: HashSet::new(),
+        };
+        // Outer scopes before inner ones.
+        let mut all: Vec<&'a str> = scopes.all.iter().copied().collect();
+        all.sort_unstable_by_key(|scope| (scope.matches('/').count(), *scope));
+        for scope in &all {
+            let (outer, own) = scope.rsplit_once('/').unwrap_or(("", scope));
+            let parent = layout.paths.get(outer).map_or("", |(path, _)| path);
+            let last = outer.rsplit('/').next().unwrap_or("");
+            // `layer1/layer1.0`: the child of a Sequential repeats its parent's name.
+            let relative = match own
+                .strip_prefix(last)
+                .and_then(|rest| rest.strip_prefix('.'))
+            {
+                Some(rest) if !last.is_empty() => {
+                    if rest
+                        .bytes()
+                        .next()
+                        .is_some_and(|byte| byte.is_ascii_digit())
+                    {
+                        layout.sequential.insert(outer);
+                    }
+                    rest
+                }
+                _ => own,
+            };
+            let (relative, call) = repeated(outer, own, relative, parent, scopes, parameters);
+            let path = match parent {
+                "" => relative.to_owned(),
+                parent => format!("{parent}.{relative}"),
+            };
+            layout.paths.insert(scope, (path, call));
+        }
+        // A Sequential at the root has numbered children.
+        let top: Vec<&&str> = all
+            .iter()
+            .filter(|scope| scope.matches('/').count() == 1)
+            .collect();
+        let numbered = top
+            .iter()
+            .all(|scope| scope[1..].bytes().all(|b| b.is_ascii_digit()));
+        if numbered && !top.is_empty() {
+            layout.sequential.insert("");
+        }
+        layout.find_leaves(graph, scopes, pieces);
+        layout
+    }
+
+    /// Scopes in which one layer alone computes.
+    fn find_leaves(&mut self, graph: &Graph<'_, 'a>, scopes: &Scopes<'a>, pieces: &[Piece]) {
+        let mut inside: HashMap<&str, Vec<&Piece>> = HashMap::new();
+        for piece in pieces {
+            inside
+                .entry(scopes.of_piece(piece))
+                .or_default()
+                .push(piece);
+        }
+        for (scope, pieces) in inside {
+            let prefix = format!("{scope}/");
+            let nested = scopes.all.iter().any(|other| other.starts_with(&prefix));
+            let computing: Vec<&&Piece> = pieces.iter().filter(|piece| piece.computes()).collect();
+            let class = match (computing.as_slice(), pieces.as_slice()) {
+                ([one], _) => one.class.clone(),
+                ([], [one]) => one.class.clone(),
+                // Several pieces of one function call, such as attention.
+                ([first, rest @ ..], _) => first.class.clone().filter(|_| {
+                    first.group.is_some() && rest.iter().all(|p| p.group == first.group)
+                }),
+                _ => None,
+            };
+            let alone = computing.len() == pieces.len()
+                || computing.is_empty()
+                || pieces.iter().all(|piece| piece.group.is_some());
+            let Some(class) = class.filter(|_| !nested && alone) else {
+                continue;
+            };
+            // At the root a single operator may be a function of the model's own forward.
+            let owns = computing.iter().any(|piece| {
+                piece
+                    .operands
+                    .iter()
+                    .any(|(_, operand)| matches!(operand, Operand::Weight(..)))
+            });
+            if scope.is_empty() && !owns && graph.program.steps.len() > 4 {
+                continue;
+            }
+            self.leaves.insert(scope, class);
+        }
+    }
+
+    /// The module calls around a scope, the root's first.
+    fn stack(&self, scope: &'a str, arena: &'a Arena) -> Vec<Entry<'a>> {
+        let class = |scope: &str| {
+            if self.sequential.contains(scope) {
+                SEQUENTIAL
+            } else {
+                UNKNOWN
+            }
+        };
+        let mut out = vec![Entry {
+            key: "",
+            path: "".into(),
+            class: class(""),
+        }];
+        let ends = scope.match_indices('/').map(|(at, _)| at).skip(1);
+        for end in ends.chain((!scope.is_empty()).then_some(scope.len())) {
+            let inner = &scope[..end];
+            let Some((path, _)) = self.paths.get(inner) else {
+                continue;
+            };
+            out.push(Entry {
+                key: inner,
+                path: arena.string(path.clone()).into(),
+                class: class(inner),
+            });
+        }
+        out
+    }
+
+    /// Whether a convolution is the product of one and the BatchNorm after it: its weight lost
+    /// its name.
+    fn is_folded(&self, graph: &Graph<'_, 'a>, piece: &Piece) -> bool {
+        piece.op.starts_with("conv")
+            && piece.operands.iter().any(|(name, operand)| match operand {
+                Operand::Weight(id, _) if *name == "weight" => {
+                    is_anonymous(graph.program.value(*id).name)
+                }
+                _ => false,
+            })
+    }
+
+    /// The name that the BatchNorm after a convolution most likely had, and whether the
+    /// convolution most likely had a bias.
+    fn batch_norm(&self, conv: &str, scopes: &Scopes<'a>) -> (String, bool) {
+        let (parent, own) = conv.rsplit_once('.').unwrap_or(("", conv));
+        let join = |name: String| match parent {
+            "" => name,
+            parent => format!("{parent}.{name}"),
+        };
+        let digits = own.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = &own[digits.len()..];
+        if digits.is_empty()
+            && let Ok(index) = own.parse::<usize>()
+        {
+            return (
+                join((index + 1).to_string()),
+                self.is_plain_stack(parent, scopes),
+            );
+        }
+        let base = match digits {
+            "conv" => format!("bn{number}"),
+            other if other.contains("conv") => other.replace("conv", "bn") + number,
+            other => format!("{other}_bn{number}"),
+        };
+        (join(base), false)
+    }
+
+    /// Whether a Sequential is a long list of layers, as in VGG, where people leave `bias` at its
+    /// default; blocks of one convolution say `bias=False`.
+    fn is_plain_stack(&self, path: &str, scopes: &Scopes<'a>) -> bool {
+        let prefix = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}.")
+        };
+        let children = scopes.all.iter().filter(|scope| {
+            let (child, _) = &self.paths[**scope];
+            let rest = child.strip_prefix(&prefix);
+            rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+                && self
+                    .leaves
+                    .get(**scope)
+                    .is_some_and(|class| class.contains(".conv.Conv"))
+        });
+        children.count() > 2
+    }
+}
+
+/// The name of a module and which call of it a scope is: the exporter counts further calls,
+/// `relu_1`, where a module may itself be called so.
+fn repeated<'n>(
+    outer: &str,
+    own: &str,
+    relative: &'n str,
+    parent: &str,
+    scopes: &Scopes<'_>,
+    parameters: &Parameters<'_>,
+) -> (&'n str, usize) {
+    let Some((base, count)) = relative.rsplit_once('_') else {
+        return (relative, 0);
+    };
+    let Ok(count) = count.parse::<usize>() else {
+        return (relative, 0);
+    };
+    let path = |name: &str| match parent {
+        "" => name.to_owned(),
+        parent => format!("{parent}.{name}"),
+    };
+    if parameters.owners.contains(path(relative).as_str()) {
+        return (relative, 0);
+    }
+    let first = &own[..own.len() - (relative.len() - base.len())];
+    let sibling = |name: String| scopes.all.contains(format!("{outer}/{name}").as_str());
+    let before = count == 1 || sibling(format!("{first}_{}", count - 1));
+    if sibling(first.to_owned()) && before {
+        (base, count)
+    } else {
+        (relative, 0)
+    }
+}
+
+/// The sizes of a weight as PyTorch keeps it.
+pub(super) fn weight_shape(graph: &Graph<'_, '_>, operand: &Operand) -> Option<Vec<Dim>> {
+    match operand {
+        Operand::Weight(id, turned) => {
+            let mut shape = graph.shape(*id)?.to_vec();
+            if *turned {
+                shape.reverse();
+            }
+            Some(shape)
+        }
+        Operand::Named(_, shape) => Some(shape.clone()),
+        _ => None,
+    }
+}

@@ -95,6 +95,17 @@ fn show(trace: &Trace, value: &Value) -> String {
     }
 }
 
+fn dtypes(trace: &Trace, value: &Value) -> String {
+    match value {
+        Value::Tensor(id) => trace.tensor(*id).dtype.unwrap().to_string(),
+        Value::Tuple(items) | Value::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| dtypes(trace, item)).collect();
+            items.join(" ")
+        }
+        _ => "None".into(),
+    }
+}
+
 fn shape_text(shape: &[Dim]) -> String {
     match shape {
         [] => "s".into(),
@@ -186,7 +197,8 @@ fn run(case: &str, shapes: &str) -> Result<Vec<String>> {
             lines.push(format!("  {name} {}", show(&trace, &call.output)));
         }
     }
-    lines.push(format!("  = {}", show(&trace, &output)));
+    let types = dtypes(&trace, &output);
+    lines.push(format!("  = {} {types}", show(&trace, &output)));
     for (_, call) in trace.calls() {
         let Target::Function(name) = &call.target else {
             continue;

@@ -117,6 +117,15 @@ def class_name(cls):
     return f"{cls.__module__}.{cls.__name__}"
 
 
+def dtypes(value):
+    """The element types of an output."""
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype).removeprefix("torch.")
+    if isinstance(value, (tuple, list)):
+        return " ".join(dtypes(item) for item in value)
+    return "None"
+
+
 class Call(nn.Module):
     def __init__(self, module, code):
         super().__init__()
@@ -142,7 +151,7 @@ def run(expression, shapes):
             continue
         namespace, operator = name.split(".")[:2]
         lines.append(f"  {namespace}.{operator} {show(node.meta['val'])}")
-    lines.append(f"  = {show(output)}")
+    lines.append(f"  = {show(output)} {dtypes(output)}")
     lines += [f"  sees {name}" for name in patched_calls(wrapped, inputs)]
     if made is not None:
         mro = [cls for cls in type(made).__mro__ if cls not in (nn.Module, object)]

@@ -234,3 +234,27 @@ fn training_is_counted_per_operator() {
     assert_eq!(count(&trace, "macs"), input + 3 * state);
     assert_eq!(training(&trace), 2 * input + 3 * 3 * state);
 }
+
+/// A model whose parameters are all frozen.
+fn frozen(input: &str, text: &str) -> Trace {
+    let mut trace = layers(input, text);
+    for parameter in &mut trace.parameters {
+        parameter.requires_grad = false;
+    }
+    trace
+}
+
+#[test]
+fn frozen_attention_is_fused() {
+    // ptflops 0.7.5 on modules of torch 2.15 in eval mode with requires_grad=False, gradients enabled.
+    let attention = "mha = 'MultiheadAttention(12, 4, batch_first=True)(input, input, input)'";
+    let trace = frozen("[2, 5, 12]", attention);
+    assert_eq!(count(&trace, "ptflops/pytorch"), 4_680);
+    assert_eq!(count(&trace, "ptflops/aten"), 0);
+    let layer = "layer = 'TransformerEncoderLayer(12, 4, 16, batch_first=True)'";
+    let trace = frozen("[2, 5, 12]", layer);
+    assert_eq!(count(&trace, "ptflops/pytorch"), 6_160);
+    assert_eq!(count(&trace, "ptflops/aten"), 4_120);
+    let nested = "inner = [\"TransformerEncoderLayer(12, 4, 16, batch_first=True)\"]";
+    assert_eq!(count(&frozen("[2, 5, 12]", nested), "ptflops/aten"), 0);
+}

@@ -64,7 +64,11 @@ fn run(extension: &str, share: f64) {
     for miss in &misses {
         println!("MISS {miss}");
     }
-    assert!(lies.is_empty(), "wrong without saying so:\n{}", lies.join("\n"));
+    assert!(
+        lies.is_empty(),
+        "wrong without saying so:\n{}",
+        lies.join("\n")
+    );
     assert!(
         !filter.is_empty() || reached >= share,
         "{reached:.1} % of the totals are exact, {share} % are promised"
@@ -73,7 +77,11 @@ fn run(extension: &str, share: f64) {
 
 /// What the convention's own report says of its answer.
 fn level(outcome: &Outcome, trace: Option<&Trace>) -> Level {
-    let name = if outcome.tool == "hook" { "hook@1" } else { &outcome.tool };
+    let name = if outcome.tool == "hook" {
+        "hook@1"
+    } else {
+        &outcome.tool
+    };
     let (Some(trace), Ok(registration)) = (trace, lookup(name)) else {
         return Level::Partial;
     };

@@ -5,16 +5,18 @@
 //! What a function costs is added to the innermost module that is being called. The total goes from
 //! each module to its children, so a module that stands in two places is added twice.
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Registration};
 use modelcost_core::patched::{Aliases, PatchedConvention, Signatures};
 use modelcost_core::table::Table;
 
-static CALFLOPS: LazyLock<PatchedConvention> = LazyLock::new(|| PatchedConvention {
+static CALFLOPS: Lazy<PatchedConvention> = Lazy::new(|| PatchedConvention {
     table: Table::built_in(include_str!("../rules/calflops-0.3.2.toml")),
     macs: Table::built_in(include_str!("../rules/macs.toml")),
     signatures: Signatures::built_in(include_str!("../rules/signatures.toml")),
+    // `include_backPropagation=True` takes a backward pass for two forward passes.
+    backward: Some(2),
     aliases: Aliases::EveryPlace,
     // `calculate_flops` asks for the device of the first parameter.
     without_parameters: Some("StopIteration: the model has no parameter to take the device of"),
@@ -139,6 +141,20 @@ mod tests {
             Vec::new(),
         );
         assert_eq!(count(&builder.finish()), Ok((Dim::from(16), "0".into())));
+    }
+
+    #[test]
+    fn a_backward_pass_is_two_forward_passes() {
+        let mut builder = model();
+        call(
+            &mut builder,
+            "torch.nn.functional.relu",
+            &[&[8]],
+            Vec::new(),
+        );
+        let report = CALFLOPS.count(&builder.finish(), &Options { training: true });
+        let count = report.map(|report| report.count.map(|count| count.count().clone()));
+        assert_eq!(count, Ok(Some(Dim::from(24))));
     }
 
     #[test]

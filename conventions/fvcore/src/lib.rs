@@ -6,8 +6,8 @@
 
 mod ignored;
 
+use once_cell::sync::Lazy;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
 
 use modelcost_core::SmolStr;
 use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
@@ -22,7 +22,7 @@ struct Fvcore {
     activations: Table,
 }
 
-static FVCORE: LazyLock<Fvcore> = LazyLock::new(|| Fvcore {
+static FVCORE: Lazy<Fvcore> = Lazy::new(|| Fvcore {
     flops: Table::built_in(include_str!("../rules/fvcore-0.1.5.toml")),
     activations: Table::built_in(include_str!("../rules/activations.toml")),
 });

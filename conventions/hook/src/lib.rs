@@ -1,12 +1,11 @@
 //! Convention: the forward-hook counter that many posts print. It is nothing but its table.
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Registration};
 use modelcost_core::table::Table;
 
-static HOOK: LazyLock<Table> =
-    LazyLock::new(|| Table::built_in(include_str!("../rules/hook-1.toml")));
+static HOOK: Lazy<Table> = Lazy::new(|| Table::built_in(include_str!("../rules/hook-1.toml")));
 
 inventory::submit! { Registration {
     id: "hook", version: "1", variant: "", default_variant: true, order: 80,

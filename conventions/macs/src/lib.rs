@@ -3,7 +3,7 @@
 //! The formulas are in `rules/macs-1.toml`. With `--training` the backward pass is added, operator by
 //! operator: see [`gradients`].
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
 use modelcost_core::dim::Dim;
@@ -19,7 +19,7 @@ pub struct Macs {
     table: Table,
 }
 
-static MACS: LazyLock<Macs> = LazyLock::new(|| Macs {
+static MACS: Lazy<Macs> = Lazy::new(|| Macs {
     table: Table::built_in(include_str!("../rules/macs-1.toml")),
 });
 

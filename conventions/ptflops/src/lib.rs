@@ -1,31 +1,32 @@
 //! Conventions: ptflops 0.7.5, its backends "pytorch" (the default) and "aten", and ptflops 0.6.9.
 //!
 //! [`pytorch`] is how hooks and function handlers reach calls and are added up; the rules are the
-//! tables in `rules/`. The backend "aten" is nothing but its table.
+//! tables in `rules/`. The backend "aten" is [`aten`].
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Registration};
 use modelcost_core::patched::Signatures;
 use modelcost_core::table::Table;
 
+pub mod aten;
 pub mod pytorch;
 pub mod scope;
 
-static PTFLOPS_0_7_5: LazyLock<pytorch::Ptflops> = LazyLock::new(|| pytorch::Ptflops {
+static PTFLOPS_0_7_5: Lazy<pytorch::Ptflops> = Lazy::new(|| pytorch::Ptflops {
     table: Table::built_in(include_str!("../rules/ptflops-0.7.5.toml")),
     signatures: Signatures::built_in(include_str!("../rules/signatures-0.7.5.toml")),
     passes_batch: true,
 });
 
-static PTFLOPS_0_6_9: LazyLock<pytorch::Ptflops> = LazyLock::new(|| pytorch::Ptflops {
+static PTFLOPS_0_6_9: Lazy<pytorch::Ptflops> = Lazy::new(|| pytorch::Ptflops {
     table: Table::built_in(include_str!("../rules/ptflops-0.6.9.toml")),
     signatures: Signatures::default(),
     passes_batch: false,
 });
 
-static ATEN: LazyLock<Table> =
-    LazyLock::new(|| Table::built_in(include_str!("../rules/ptflops-0.7.5-aten.toml")));
+static ATEN: Lazy<Table> =
+    Lazy::new(|| Table::built_in(include_str!("../rules/ptflops-0.7.5-aten.toml")));
 
 inventory::submit! { Registration {
     id: "ptflops", version: "0.7.5", variant: "pytorch", default_variant: true, order: 30,

@@ -12,12 +12,14 @@
 use modelcost_core::convention::{Convention, Failure, Info, Options};
 use modelcost_core::dim::Dim;
 use modelcost_core::formula::{CallScope, Quantity, Scope};
+use modelcost_core::fused::{self, Run};
 use modelcost_core::patched::{Patched, Signatures};
 use modelcost_core::report::{Entry, Layer, Report, first_shape};
 use modelcost_core::table::{Counted, Rule, Table, describe};
 use modelcost_core::trace::{CallId, ModuleId, Passed, Target, Trace};
 use modelcost_core::value::Value;
 
+use crate::aten::unfused;
 use crate::scope::{HandlerScope, HookScope, batch_size};
 
 /// A release of ptflops, its backend "pytorch".
@@ -137,7 +139,14 @@ impl Ptflops {
             functions: Dim::ZERO,
             fractions: 0.0,
         };
-        for (id, call) in trace.calls() {
+        // Gradients are enabled, so attention is fused where it has none to keep; encoder layers hold
+        // modules with hooks, and never are.
+        let run = Run {
+            gradients: true,
+            hooks: true,
+        };
+        for id in unfused(trace, &fused::calls(trace, run)) {
+            let call = trace.call(id);
             if self.table.rules.candidates(trace, id).is_empty() {
                 continue;
             }

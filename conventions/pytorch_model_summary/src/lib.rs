@@ -4,8 +4,8 @@
 //! their first calls, and its totals are the sums of the rows: parameters that the root itself holds
 //! and modules that are never called are in neither, a parameter that two rows share is in twice.
 
+use once_cell::sync::Lazy;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
 
 use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
 use modelcost_core::dim::Dim;
@@ -25,7 +25,7 @@ pub struct PytorchModelSummary {
     table: Table,
 }
 
-static SUMMARY: LazyLock<PytorchModelSummary> = LazyLock::new(|| PytorchModelSummary {
+static SUMMARY: Lazy<PytorchModelSummary> = Lazy::new(|| PytorchModelSummary {
     table: Table::built_in(include_str!("../rules/pytorch_model_summary-0.1.2.toml")),
 });
 

@@ -3,7 +3,7 @@
 //! The formulas are the tables in `rules/`. Textbooks ignore biases, so parameters are those of the
 //! weights and of normalisation, whose scale and shift they do count.
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
 use modelcost_core::dim::Dim;
@@ -16,11 +16,11 @@ pub struct Textbook {
     table: Table,
 }
 
-static TEXTBOOK: LazyLock<Textbook> = LazyLock::new(|| Textbook {
+static TEXTBOOK: Lazy<Textbook> = Lazy::new(|| Textbook {
     table: Table::built_in(include_str!("../rules/textbook-1.toml")),
 });
 
-static ARTICLE: LazyLock<Textbook> = LazyLock::new(|| Textbook {
+static ARTICLE: Lazy<Textbook> = Lazy::new(|| Textbook {
     table: Table::built_in(include_str!("../rules/textbook-1-article.toml")),
 });
 

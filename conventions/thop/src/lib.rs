@@ -4,7 +4,7 @@
 //! the tables in `rules/`. [`profile`] is the walk of the two thop releases. ultralytics-thop walks
 //! otherwise and also counts functions, which is [`ultralytics`].
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Registration};
 use modelcost_core::table::Table;
@@ -16,20 +16,19 @@ pub mod recurrent;
 pub mod tree;
 pub mod ultralytics;
 
-static THOP_0_1_1: LazyLock<profile::Thop> = LazyLock::new(|| profile::Thop {
+static THOP_0_1_1: Lazy<profile::Thop> = Lazy::new(|| profile::Thop {
     table: Table::built_in(include_str!("../rules/thop-0.1.1.toml")),
     root_counts: true,
 });
 
-static THOP_0_0_31: LazyLock<profile::Thop> = LazyLock::new(|| profile::Thop {
+static THOP_0_0_31: Lazy<profile::Thop> = Lazy::new(|| profile::Thop {
     table: Table::built_in(include_str!("../rules/thop-0.0.31.toml")),
     root_counts: false,
 });
 
-static ULTRALYTICS: LazyLock<ultralytics::Ultralytics> =
-    LazyLock::new(|| ultralytics::Ultralytics {
-        table: Table::built_in(include_str!("../rules/ultralytics-thop-2.2.3.toml")),
-    });
+static ULTRALYTICS: Lazy<ultralytics::Ultralytics> = Lazy::new(|| ultralytics::Ultralytics {
+    table: Table::built_in(include_str!("../rules/ultralytics-thop-2.2.3.toml")),
+});
 
 inventory::submit! { Registration {
     id: "thop", version: "0.1.1", variant: "", default_variant: true, order: 20,

@@ -120,9 +120,13 @@ impl Convention for Counter {
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
-        if options.training && self.pass != Pass::ForwardAndBackward {
-            let message = "torch/train counts the forward and the backward pass".to_string();
-            return Err(Failure::NotAvailable(message));
+        match self.pass {
+            Pass::Forward if options.training => return crate::TRAIN.count(trace, options),
+            Pass::WithoutGradients if options.training => {
+                let message = "without gradients there is no backward pass".to_string();
+                return Err(Failure::NotAvailable(message));
+            }
+            _ => {}
         }
         let mut report = Report::new(self.info(), trace);
         let operators = self.counted(trace);

@@ -10,7 +10,7 @@ mod counter;
 mod names;
 mod operands;
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Registration, Standing};
 use modelcost_core::table::Table;
@@ -19,12 +19,12 @@ use counter::{Counter, Pass};
 
 const FORWARD: &str = include_str!("../rules/torch-2.15.0.toml");
 
-static TORCH: LazyLock<Counter> = LazyLock::new(|| Counter {
+static TORCH: Lazy<Counter> = Lazy::new(|| Counter {
     table: Table::built_in(FORWARD),
     pass: Pass::Forward,
 });
 
-static FUSED: LazyLock<Counter> = LazyLock::new(|| {
+static FUSED: Lazy<Counter> = Lazy::new(|| {
     let mut table = Table::built_in(FORWARD);
     table.info.variant = "fused".into();
     table.info.standing = Standing::Rare;
@@ -39,7 +39,7 @@ static FUSED: LazyLock<Counter> = LazyLock::new(|| {
     }
 });
 
-static TRAIN: LazyLock<Counter> = LazyLock::new(|| Counter {
+static TRAIN: Lazy<Counter> = Lazy::new(|| Counter {
     table: Table::built_in(include_str!("../rules/train.toml")),
     pass: Pass::ForwardAndBackward,
 });

@@ -4,7 +4,7 @@
 //! multiply-adds that follow from the module's parameters; [`statistics`] is what it sums;
 //! [`text`] is what it prints. The formulas are in `rules/torchinfo-1.8.0.toml`.
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
 use modelcost_core::dim::Dim;
@@ -25,7 +25,7 @@ pub struct Torchinfo {
     table: Table,
 }
 
-static TORCHINFO: LazyLock<Torchinfo> = LazyLock::new(|| Torchinfo {
+static TORCHINFO: Lazy<Torchinfo> = Lazy::new(|| Torchinfo {
     table: Table::built_in(include_str!("../rules/torchinfo-1.8.0.toml")),
 });
 

@@ -3,7 +3,7 @@
 //! It counts over the graph that `torch.jit.trace` records, one handler an operator; the handlers
 //! are the table in `rules/`.
 
-use std::sync::LazyLock;
+use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
 use modelcost_core::dim::Dim;
@@ -17,7 +17,7 @@ struct Torchprofile {
     table: Table,
 }
 
-static TORCHPROFILE: LazyLock<Torchprofile> = LazyLock::new(|| Torchprofile {
+static TORCHPROFILE: Lazy<Torchprofile> = Lazy::new(|| Torchprofile {
     table: Table::built_in(include_str!("../rules/torchprofile-0.1.0.toml")),
 });
 

@@ -102,8 +102,11 @@ pub struct Info {
     /// Whether what it calls a FLOP is a multiplication and an addition together.
     #[serde(default)]
     pub fused_flop: bool,
-    /// One sentence: what makes its number what it is.
+    /// In a line: what makes its number what it is.
     pub summary: String,
+    /// In a sentence or two: what it counts and what it does not see.
+    #[serde(default)]
+    pub details: String,
     /// How its main number is obtained from the tool.
     pub source: String,
     /// Whether it counts operations at all; a parameter table does not.

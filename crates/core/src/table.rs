@@ -541,7 +541,8 @@ impl Convention for Table {
     }
 }
 
-fn is_innermost(trace: &Trace, call: CallId) -> bool {
+/// Whether a call is of an operator that is made of no others.
+pub fn is_innermost(trace: &Trace, call: CallId) -> bool {
     let is_operator = |target: &Target| matches!(target, Target::Operator(_));
     is_operator(&trace.call(call).target)
         && !trace

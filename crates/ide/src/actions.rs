@@ -120,7 +120,7 @@ pub fn fix_size(
     let tried = format!("{}{}{}", &text[..start], rest.join(", "), &text[end..]);
     let other = Analysis::new(&tried, &analysis.dims);
     let same_layer = other.document.layers.get(layer.id.index())?;
-    let made = other.traced.made_by(same_layer.id);
+    let made = other.made_by(same_layer.id);
     let mut values = made
         .iter()
         .filter_map(|made| attribute(other.trace(), made.module?, inferred));
@@ -172,7 +172,7 @@ fn insert_inferred(analysis: &Analysis, layer: &Layer, text: &str) -> Option<Act
     let name = callee.dotted_name()?;
     let class = modelcost_torch::class(&name)?;
     let short = class.short_name();
-    let made = analysis.traced.made_by(layer.id);
+    let made = analysis.made_by(layer.id);
     let trace = analysis.trace();
     let module = made.first()?.module?;
     let real_class = trace.module(module).class.short_name();

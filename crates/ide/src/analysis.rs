@@ -1,50 +1,35 @@
-//! A spec, traced and counted: what every answer about it is read from.
+//! A spec, read and run: what every answer about it is read from.
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::ops::Range;
-use std::rc::Rc;
 
 use modelcost_core::SmolStr;
-use modelcost_core::convention::Convention;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::dim::Dim;
-use modelcost_core::dtype::DType;
 use modelcost_core::expr::ExprKind;
-use modelcost_core::trace::{CallId, ModuleId, ParameterId, Shape, Target, Trace};
-use modelcost_core::value::Value;
-use modelcost_spec::{Content, Document, Layer, LayerId, Options, Traced};
+use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
+use modelcost_spec::{Content, Document, Key, Layer, LayerId, Made, Options};
 
-use crate::numbers::Numbers;
+use crate::hints::Subject;
+use crate::model::{Facts, Model, Subjects, outermost};
 
-/// A spec, traced.
+/// Sizes of free dimensions by name.
+pub type Dims = BTreeMap<SmolStr, u64>;
+
+/// A spec, read and run.
 #[derive(Debug)]
 pub struct Analysis {
     /// What the text says.
     pub document: Document,
-    /// What it does.
-    pub traced: Traced,
-    /// What is wrong with either.
+    /// What each layer became, by its position in the document.
+    made: Vec<Vec<Made>>,
+    /// What is wrong with the text.
     pub diagnostics: Vec<Diagnostic>,
     /// The sizes of free dimensions that it was run with.
     pub dims: Dims,
-    module_calls: OnceCell<Vec<Vec<CallId>>>,
-    numbers: RefCell<HashMap<String, Rc<Numbers>>>,
-}
-
-/// What a layer comes to, over all the times that it is made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayerFacts {
-    /// The shape of its output at its first and at its last call, where it was called.
-    pub shapes: Option<(Shape, Shape)>,
-    /// The type of the elements of its output.
-    pub dtype: Option<DType>,
-    /// The parameters of the modules that it makes, each storage once; `None` if it makes no module.
-    pub params: Option<Dim>,
-    /// How often it is there.
-    pub times: usize,
-    /// The calls that it makes.
-    pub calls: Vec<Range<CallId>>,
+    /// What it does.
+    model: Model,
 }
 
 impl Analysis {
@@ -52,86 +37,49 @@ impl Analysis {
     pub fn new(text: &str, dims: &Dims) -> Analysis {
         let (document, mut diagnostics) = Document::parse(text);
         let traced = document.trace_partial(&options(&document, dims));
-        diagnostics.extend(traced.diagnostics.iter().cloned());
+        diagnostics.extend(traced.diagnostics);
         Analysis {
             document,
-            traced,
+            made: traced.made,
             diagnostics,
             dims: dims.clone(),
-            module_calls: OnceCell::new(),
-            numbers: RefCell::default(),
+            model: Model::new(traced.trace),
         }
     }
 
     /// The trace.
     pub fn trace(&self) -> &Trace {
-        &self.traced.trace
+        &self.model.trace
     }
 
     /// Whether the text means a whole model.
     pub fn is_complete(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .all(|diagnostic| diagnostic.severity != Severity::Error)
+        let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
+        !self.diagnostics.iter().any(is_error)
     }
 
-    /// The model under a convention; counted once.
-    pub fn numbers(&self, convention: &dyn Convention) -> Rc<Numbers> {
-        let identity = convention.info().identity();
-        if let Some(known) = self.numbers.borrow().get(&identity) {
-            return known.clone();
-        }
-        let numbers = Rc::new(Numbers::new(convention, self.trace()));
-        self.numbers.borrow_mut().insert(identity, numbers.clone());
-        numbers
+    /// What a layer became, one entry for every time that it was made.
+    pub fn made_by(&self, layer: LayerId) -> &[Made] {
+        self.made.get(layer.index()).map_or(&[], Vec::as_slice)
     }
 
-    /// The calls of each module.
-    pub fn module_calls(&self) -> &[Vec<CallId>] {
-        self.module_calls
-            .get_or_init(|| self.trace().calls_by_module())
-    }
-
-    /// What a layer comes to.
-    pub fn facts(&self, layer: LayerId) -> LayerFacts {
-        let made = self.traced.made_by(layer);
-        let mut calls = Vec::new();
+    fn layer_facts(&self, layer: &Layer) -> Facts {
+        let is_body = matches!(layer.content, Content::Body(_));
+        let mut facts = Facts::default();
         let mut modules = Vec::new();
-        let (mut first, mut last) = (None, None);
-        let is_body = matches!(self.document.layer(layer).content, Content::Body(_));
-        for once in made {
-            modules.extend(
-                once.module
-                    .or_else(|| self.container(&once.calls).filter(|_| is_body)),
-            );
-            if once.calls.start < once.calls.end {
-                calls.push(once.calls.clone());
-                first = first.or(Some(&once.output));
-                last = Some(&once.output);
-                continue;
-            }
-            // An item of a Sequential is called by that.
-            let own = once
-                .module
-                .and_then(|module| self.module_calls().get(module.index()));
-            for id in own.into_iter().flatten() {
-                let call = self.trace().call(*id);
-                calls.push(*id..call.end);
-                first = first.or(Some(&call.output));
-                last = Some(&call.output);
+        for made in self.made_by(layer.id) {
+            facts.times += 1;
+            let container = || self.container(&made.calls).filter(|_| is_body);
+            modules.extend(made.module.or_else(container));
+            if made.calls.start < made.calls.end {
+                self.model.add(&mut facts, made.calls.clone(), &made.output);
+            } else if let Some(module) = made.module {
+                // An item of a Sequential is called by that.
+                self.model.add_module(&mut facts, module);
             }
         }
-        let shapes = match (first, last) {
-            (Some(first), Some(last)) => self.shape_of(first).zip(self.shape_of(last)),
-            _ => None,
-        };
-        LayerFacts {
-            shapes,
-            dtype: first.and_then(|value| self.dtype_of(value)),
-            params: (!modules.is_empty()).then(|| parameters(self.trace(), &modules)),
-            times: made.len(),
-            calls,
-        }
+        facts.params = (!modules.is_empty()).then(|| self.model.parameters(&modules));
+        facts
     }
 
     /// The module that the first call of a range is to: that of a table or array of layers.
@@ -145,88 +93,104 @@ impl Analysis {
         }
     }
 
-    fn shape_of(&self, value: &Value) -> Option<Shape> {
-        let tensor = first_tensor(value)?;
-        self.trace().tensor(tensor).shape.clone()
-    }
-
-    fn dtype_of(&self, value: &Value) -> Option<DType> {
-        self.trace().tensor(first_tensor(value)?).dtype
-    }
-
-    /// What is counted in a list of ranges of calls that do not overlap.
-    pub fn count(&self, numbers: &Numbers, calls: &[Range<CallId>]) -> Option<Dim> {
-        if calls.is_empty() {
-            return None;
-        }
-        let mut sum = Dim::ZERO;
-        for range in calls {
-            sum += numbers.count(range)?;
-        }
-        Some(sum)
-    }
-
     /// The modules that a block became, and their calls.
-    pub fn block_facts(&self, block: usize) -> LayerFacts {
-        let mut facts = LayerFacts {
-            shapes: None,
-            dtype: None,
-            params: None,
-            times: 0,
-            calls: Vec::new(),
-        };
-        let Some(block) = self.document.blocks.get(block) else {
+    fn block_facts(&self, index: usize) -> Facts {
+        let mut facts = Facts::default();
+        let Some(block) = self.document.blocks.get(index) else {
             return facts;
         };
+        let class = block.body.class.as_ref().unwrap_or(&block.name);
         let mut modules = Vec::new();
         for (index, module) in self.trace().modules.iter().enumerate() {
-            let own = module.span.is_some_and(|span| span == block.name.span);
-            if own || module.class.short_name() == block.name.name {
+            if module.class.short_name() == class.name {
                 modules.push(ModuleId::new(index));
             }
         }
-        let (mut first, mut last) = (None, None);
         for module in &modules {
-            for id in &self.module_calls()[module.index()] {
-                let call = self.trace().call(*id);
-                facts.calls.push(*id..call.end);
-                first = first.or(Some(&call.output));
-                last = Some(&call.output);
-            }
+            self.model.add_module(&mut facts, *module);
         }
         facts.times = modules.len();
-        if let (Some(first), Some(last)) = (first, last) {
-            facts.shapes = self.shape_of(first).zip(self.shape_of(last));
-            facts.dtype = self.dtype_of(first);
-        }
-        facts.params = (!modules.is_empty()).then(|| parameters(self.trace(), &modules));
+        facts.params = (!modules.is_empty()).then(|| self.model.parameters(&modules));
         outermost(&mut facts.calls);
         facts
     }
 
     /// The path of the module that a layer makes first: `layer1.0.conv1`.
-    pub fn path(&self, layer: &Layer) -> Option<String> {
-        let module = self.traced.made_by(layer.id).first()?.module?;
-        self.trace()
-            .named_modules()
-            .into_iter()
-            .find(|(_, id)| *id == module)
-            .map(|(path, _)| path)
+    fn path(&self, layer: &Layer) -> Option<String> {
+        let module = self.made_by(layer.id).first()?.module?;
+        let paths = self.trace().named_modules();
+        let found = paths.into_iter().find(|(_, id)| *id == module);
+        found.map(|(path, _)| path)
     }
 }
 
-/// Sizes of free dimensions by name.
-pub type Dims = BTreeMap<SmolStr, u64>;
+impl Subjects for Analysis {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn facts(&self, subject: Subject) -> Facts {
+        match subject {
+            Subject::Layer(index) => match self.document.layers.get(index) {
+                Some(layer) => self.layer_facts(layer),
+                None => Facts::default(),
+            },
+            Subject::Block(index) => self.block_facts(index),
+            Subject::Model | Subject::Node(_) => Facts::default(),
+        }
+    }
+
+    fn title(&self, subject: Subject) -> Option<String> {
+        let mut out = String::new();
+        match subject {
+            Subject::Layer(index) => {
+                let layer = self.document.layers.get(index)?;
+                let name = self.path(layer).or_else(|| layer_name(layer));
+                let _ = write!(out, "**{}**", name.unwrap_or_else(|| "layer".into()));
+                if let Some(module) = self.made_by(layer.id).first().and_then(|made| made.module) {
+                    let class = self.trace().module(module).class.short_name();
+                    let _ = write!(out, " · `{class}`");
+                }
+            }
+            Subject::Block(index) => {
+                let block = self.document.blocks.get(index)?;
+                let _ = write!(out, "**{}** · block", block.name.name);
+            }
+            Subject::Model | Subject::Node(_) => return None,
+        }
+        Some(out)
+    }
+
+    fn is_shared(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::Block(_) => true,
+            Subject::Layer(index) => {
+                let layer = self.document.layers.get(index);
+                layer.is_some_and(|layer| layer.block.is_some())
+            }
+            Subject::Model | Subject::Node(_) => false,
+        }
+    }
+}
+
+/// What a layer is called; nothing in an array.
+pub fn layer_name(layer: &Layer) -> Option<String> {
+    match &layer.key {
+        Key::Name(name) => Some(name.to_string()),
+        Key::Pattern { stem, .. } => Some(stem.to_string()),
+        Key::Unpack(names) => {
+            let names: Vec<&str> = names.iter().map(|name| name.name.as_str()).collect();
+            Some(names.join(", "))
+        }
+        Key::Next => None,
+    }
+}
 
 /// Binds those dimensions that the inputs have and that the spec itself leaves free.
 fn options(document: &Document, dims: &Dims) -> Options {
     let mut options = Options::default();
-    for size in document
-        .inputs
-        .iter()
-        .flat_map(|input| &input.shape)
-        .filter(|size| size.default.is_none())
-    {
+    let sizes = document.inputs.iter().flat_map(|input| &input.shape);
+    for size in sizes.filter(|size| size.default.is_none()) {
         size.value.walk(&mut |expr| {
             if let ExprKind::Name(name) = &expr.kind
                 && let Some(size) = dims.get(name)
@@ -240,64 +204,4 @@ fn options(document: &Document, dims: &Dims) -> Options {
         });
     }
     options
-}
-
-/// Leaves out the ranges that are inside another one, as those of a block that contains itself are.
-fn outermost(calls: &mut Vec<Range<CallId>>) {
-    calls.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
-    let mut end = CallId::new(0);
-    calls.retain(|range| {
-        let outer = range.end > end;
-        end = end.max(range.end);
-        outer
-    });
-}
-
-fn first_tensor(value: &Value) -> Option<modelcost_core::trace::TensorId> {
-    match value {
-        Value::Tensor(id) => Some(*id),
-        _ => value.tensors().first().copied(),
-    }
-}
-
-/// The parameters of some modules and what is inside them, each storage once.
-pub fn parameters(trace: &Trace, modules: &[ModuleId]) -> Dim {
-    // A single module without children, which most are, needs no sets.
-    if let [module] = modules
-        && trace.module(*module).children.is_empty()
-    {
-        let own = &trace.module(*module).parameters;
-        let ids: Vec<ParameterId> = own.iter().filter_map(|(_, id)| *id).collect();
-        if ids
-            .iter()
-            .enumerate()
-            .all(|(at, id)| !ids[..at].contains(id))
-        {
-            return ids
-                .iter()
-                .map(|id| Dim::product(&trace.parameter(*id).shape))
-                .sum();
-        }
-    }
-    let mut seen = HashSet::new();
-    let mut counted = HashSet::new();
-    let mut open = modules.to_vec();
-    let mut sum = Dim::ZERO;
-    while let Some(id) = open.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        let module = trace.module(id);
-        for parameter in module
-            .parameters
-            .iter()
-            .filter_map(|(_, parameter)| *parameter)
-        {
-            if counted.insert(parameter) {
-                sum += Dim::product(&trace.parameter(parameter).shape);
-            }
-        }
-        open.extend(module.children.iter().map(|(_, child)| *child));
-    }
-    sum
 }

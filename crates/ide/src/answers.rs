@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use modelcost_analysis::figure::Figure;
-use modelcost_analysis::reconcile::{Scenario, reconcile};
+use modelcost_analysis::reconcile::reconcile;
+use modelcost_analysis::scenario::Scenario;
 use modelcost_core::convention;
 use modelcost_core::trace::Trace;
 
@@ -16,6 +17,7 @@ use crate::config::{Settings, Units};
 use crate::format;
 use crate::hints::Subject;
 use crate::hover::{self, Hover};
+use crate::model::Subjects;
 use crate::names::{self, RenameError};
 use crate::outline::{self, OutlineItem};
 use crate::signature::{self, SignatureHelp};
@@ -216,22 +218,21 @@ impl Workspace {
     /// The convention and totals of a document.
     pub fn status(&mut self, uri: &str) -> Option<Status> {
         let choice = self.choice(uri)?;
-        let numbers = self.numbers(uri)?;
-        let complete = self.analysis(uri)?.is_complete();
-        let status = Status {
+        let (analysis, stale) = self.whole(uri)?;
+        let numbers = analysis.model().numbers(choice.convention);
+        // Half a model has no totals.
+        let known = analysis.is_complete();
+        let total = numbers.total().filter(|_| known);
+        let total_params = numbers.total_params().filter(|_| known);
+        Some(Status {
             convention: numbers.identity.clone(),
             chosen: choice.chosen.name(),
-            count: numbers
-                .total()
-                .map(|count| format::count(count, Units::Auto, numbers.unit)),
-            params: numbers
-                .total_params()
-                .map(|params| format::params(params, Units::Auto)),
-            count_exact: numbers.total().map(format::exact),
-            params_exact: numbers.total_params().map(format::exact),
-            stale: false,
-        };
-        Some(self.last_good_status(uri, complete, status))
+            count: total.map(|count| format::count(count, Units::Auto, numbers.unit)),
+            params: total_params.map(|params| format::params(params, Units::Auto)),
+            count_exact: total.map(format::exact),
+            params_exact: total_params.map(format::exact),
+            stale: stale || !known,
+        })
     }
 
     /// The totals of a document under every convention, as Markdown.
@@ -311,7 +312,7 @@ fn readings(trace: &Trace, figure: &Figure) -> String {
 }
 
 fn layer_table(analysis: &Analysis, choice: &Choice) -> String {
-    let numbers = analysis.numbers(choice.convention);
+    let numbers = analysis.model().numbers(choice.convention);
     let report = match &numbers.report {
         Ok(report) => report,
         Err(failure) => return failure.to_string(),

@@ -8,6 +8,7 @@ use modelcost_core::dim::Dim;
 use crate::analysis::Analysis;
 use crate::config::{CONFIG_FILE, Units};
 use crate::format;
+use crate::model::Subjects;
 
 /// Says which budgets a model exceeds: those of its own `[budget]`, and those of `modelcost.toml`.
 pub fn check(
@@ -77,9 +78,9 @@ fn examine(
         Err(error) => return Some(Finding::Mistake(error.to_string())),
     };
     let numbers = match &budget.convention {
-        None => analysis.numbers(convention),
+        None => analysis.model().numbers(convention),
         Some(name) => match find(name) {
-            Ok(named) => analysis.numbers(named),
+            Ok(named) => analysis.model().numbers(named),
             Err(error) => return Some(Finding::Mistake(error.to_string())),
         },
     };

@@ -1,18 +1,16 @@
 //! What a thing costs, as Markdown: for hovers and for the tooltips of hints.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 
 use modelcost_core::convention::{self, Convention};
 use modelcost_core::dim::Dim;
 use modelcost_core::report::Entry;
 use modelcost_core::table::describe;
-use modelcost_core::trace::CallId;
 
-use crate::analysis::{Analysis, LayerFacts};
 use crate::config::Settings;
 use crate::format;
-use crate::hints::{self, Subject};
+use crate::hints::Subject;
+use crate::model::{Facts, Subjects};
 use crate::numbers::Numbers;
 
 /// More formulas than this are a page, not a card.
@@ -20,51 +18,26 @@ const MAX_FORMULAS: usize = 4;
 
 /// The card of a subject: title, what it gives and holds, what the convention counts and why, and what the others say.
 pub fn card(
-    analysis: &Analysis,
+    subjects: &dyn Subjects,
     convention: &dyn Convention,
     settings: &Settings,
     subject: Subject,
 ) -> Option<String> {
     if subject == Subject::Model {
-        return model_card(analysis, convention, settings);
+        return model_card(subjects, convention, settings);
     }
-    let facts = hints::facts(analysis, subject);
-    let mut out = title(analysis, subject, &facts)?;
-    let numbers = analysis.numbers(convention);
-    out.push_str(&counted(analysis, convention, &numbers, &facts));
-    out.push_str(&comparison(analysis, settings, &numbers, |numbers| {
-        analysis.count(numbers, &facts.calls)
+    let facts = subjects.facts(subject);
+    let mut out = title(subjects, subject, &facts)?;
+    let numbers = subjects.model().numbers(convention);
+    out.push_str(&counted(subjects, convention, &numbers, &facts));
+    out.push_str(&comparison(subjects, settings, &numbers, |numbers| {
+        subjects.model().count(numbers, &facts.calls)
     }));
     Some(out)
 }
 
-fn title(analysis: &Analysis, subject: Subject, facts: &LayerFacts) -> Option<String> {
-    let document = &analysis.document;
-    let mut out = String::new();
-    match subject {
-        Subject::Layer(index) => {
-            let layer = document.layers.get(index)?;
-            let name = analysis.path(layer).or_else(|| layer_name(layer));
-            let _ = write!(out, "**{}**", name.unwrap_or_else(|| "layer".into()));
-            let made = analysis
-                .traced
-                .made_by(layer.id)
-                .first()
-                .and_then(|made| made.module);
-            if let Some(module) = made {
-                let _ = write!(
-                    out,
-                    " · `{}`",
-                    analysis.trace().module(module).class.short_name()
-                );
-            }
-        }
-        Subject::Block(index) => {
-            let block = document.blocks.get(index)?;
-            let _ = write!(out, "**{}** · block", block.name.name);
-        }
-        Subject::Model | Subject::Node(_) => return None,
-    }
+fn title(subjects: &dyn Subjects, subject: Subject, facts: &Facts) -> Option<String> {
+    let mut out = subjects.title(subject)?;
     if facts.times > 1 {
         let _ = write!(out, " · ×{}", facts.times);
     }
@@ -89,26 +62,12 @@ fn title(analysis: &Analysis, subject: Subject, facts: &LayerFacts) -> Option<St
     Some(out)
 }
 
-/// What a layer is called, or the start of its line where it has no name.
-pub fn layer_name(layer: &modelcost_spec::Layer) -> Option<String> {
-    use modelcost_spec::Key;
-    match &layer.key {
-        Key::Name(name) => Some(name.to_string()),
-        Key::Pattern { stem, .. } => Some(stem.to_string()),
-        Key::Unpack(names) => {
-            let names: Vec<&str> = names.iter().map(|name| name.name.as_str()).collect();
-            Some(names.join(", "))
-        }
-        Key::Next => None,
-    }
-}
-
 /// What the convention counts, with the formulas and their values.
 fn counted(
-    analysis: &Analysis,
+    subjects: &dyn Subjects,
     convention: &dyn Convention,
     numbers: &Numbers,
-    facts: &LayerFacts,
+    facts: &Facts,
 ) -> String {
     let mut out = String::new();
     let info = convention.info();
@@ -121,7 +80,7 @@ fn counted(
         let _ = writeln!(out, "**{identity}**: {failure}\n");
         return out;
     }
-    let Some(count) = analysis.count(numbers, &facts.calls) else {
+    let Some(count) = subjects.model().count(numbers, &facts.calls) else {
         let _ = writeln!(out, "**{identity}**: not called\n");
         return out;
     };
@@ -144,12 +103,12 @@ fn counted(
         let _ = writeln!(out, "No rule of {identity} counts it.\n");
         return out;
     }
-    out.push_str(&formulas(analysis, convention, &entries));
+    out.push_str(&formulas(subjects, convention, &entries));
     out
 }
 
 /// The rules that gave some entries, each once, with the formula, its values at the first of them, and its source.
-fn formulas(analysis: &Analysis, convention: &dyn Convention, entries: &[&Entry]) -> String {
+fn formulas(subjects: &dyn Subjects, convention: &dyn Convention, entries: &[&Entry]) -> String {
     let mut out = String::new();
     let mut seen: Vec<(usize, &str)> = Vec::new();
     for entry in entries {
@@ -161,13 +120,13 @@ fn formulas(analysis: &Analysis, convention: &dyn Convention, entries: &[&Entry]
             break;
         }
         seen.push((entry.rule, entry.part.as_str()));
-        out.push_str(&formula(analysis, convention, entry, entries));
+        out.push_str(&formula(subjects, convention, entry, entries));
     }
     out
 }
 
 fn formula(
-    analysis: &Analysis,
+    subjects: &dyn Subjects,
     convention: &dyn Convention,
     entry: &Entry,
     entries: &[&Entry],
@@ -180,7 +139,7 @@ fn formula(
         .map(|entry| entry.count.clone())
         .sum();
     let mut out = String::new();
-    let what = describe(analysis.trace(), entry.call);
+    let what = describe(&subjects.model().trace, entry.call);
     let part = if entry.part.is_empty() {
         String::new()
     } else {
@@ -190,7 +149,7 @@ fn formula(
     if let Some(formula) = convention.formula(entry) {
         let _ = writeln!(out, "{}", formula.text());
     }
-    let values = convention.with_values(analysis.trace(), entry);
+    let values = convention.with_values(&subjects.model().trace, entry);
     let result = format::exact(&entry.count);
     match values {
         Some(values) if values != result => drop(writeln!(out, "= {values}\n= {result}")),
@@ -222,7 +181,7 @@ fn share(count: &Dim, numbers: &Numbers) -> Option<String> {
 
 /// The same under every other convention.
 fn comparison(
-    analysis: &Analysis,
+    subjects: &dyn Subjects,
     settings: &Settings,
     own: &Numbers,
     value: impl Fn(&Numbers) -> Option<Dim>,
@@ -232,7 +191,7 @@ fn comparison(
         if other.info().identity() == own.identity || !other.info().counts {
             continue;
         }
-        let numbers = analysis.numbers(other);
+        let numbers = subjects.model().numbers(other);
         let shown = match (&numbers.report, value(&numbers)) {
             (Err(_), _) => "fails".to_string(),
             (Ok(_), None) => "–".to_string(),
@@ -262,12 +221,12 @@ pub fn compared(settings: &Settings) -> Vec<&'static dyn Convention> {
 }
 
 fn model_card(
-    analysis: &Analysis,
+    subjects: &dyn Subjects,
     convention: &dyn Convention,
     settings: &Settings,
 ) -> Option<String> {
-    let numbers = analysis.numbers(convention);
-    let trace = analysis.trace();
+    let numbers = subjects.model().numbers(convention);
+    let trace = &subjects.model().trace;
     let mut out = format!("**{}**\n\n", trace.name);
     for (name, id) in &trace.inputs {
         let tensor = trace.tensor(*id);
@@ -307,20 +266,20 @@ fn model_card(
             let _ = writeln!(out, "- {note}");
         }
     }
-    out.push_str(&comparison(analysis, settings, &numbers, |numbers| {
+    out.push_str(&comparison(subjects, settings, &numbers, |numbers| {
         numbers.total().cloned()
     }));
     Some(out)
 }
 
 /// The totals under every convention, as a Markdown table: what the command `compare` shows.
-pub fn comparison_table(analysis: &Analysis, settings: &Settings) -> String {
+pub fn comparison_table(subjects: &dyn Subjects, settings: &Settings) -> String {
     let mut out = String::from(
         "| convention | count | unit | parameters | what it counts |\n|:--|--:|:--|--:|:--|\n",
     );
     for convention in compared(settings) {
         let info = convention.info();
-        let numbers = analysis.numbers(convention);
+        let numbers = subjects.model().numbers(convention);
         let count = match (&numbers.report, numbers.total()) {
             (Err(failure), _) => failure.to_string().replace('|', "\\|"),
             (Ok(_), Some(total)) => format::exact(total),
@@ -340,9 +299,4 @@ pub fn comparison_table(analysis: &Analysis, settings: &Settings) -> String {
         );
     }
     out
-}
-
-/// The calls of one layer, for a caller that has only the subject.
-pub fn calls(analysis: &Analysis, subject: Subject) -> Vec<Range<CallId>> {
-    hints::facts(analysis, subject).calls
 }

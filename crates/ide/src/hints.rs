@@ -1,14 +1,14 @@
 //! What stands beside each line.
 
-use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::Shape;
-use modelcost_spec::{Content, Layer, LayerId};
+use modelcost_spec::{Content, Document, Layer};
 
-use crate::analysis::{Analysis, LayerFacts};
 use crate::config::HintSettings;
 use crate::format;
+use crate::model::{Model, Subjects};
 use crate::numbers::Numbers;
 use crate::text::Buffer;
 
@@ -38,31 +38,25 @@ pub struct Hint {
     pub stale: bool,
 }
 
-/// Where hints stand, in the order of the text.
+/// The lines that have a hint, in the order of the text, and what each is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anchors(Vec<(usize, Subject)>);
 
 impl Anchors {
-    /// Finds the lines of a document that have a hint: one each, that of the outermost thing on the line.
-    pub fn new(analysis: &Analysis, buffer: &Buffer) -> Anchors {
-        let document = &analysis.document;
-        let mut out = Vec::with_capacity(document.layers.len() + 1);
+    /// Finds the lines of a spec that have a hint: one each, that of the outermost thing on the
+    /// line.
+    pub fn of_spec(document: &Document, buffer: &Buffer) -> Anchors {
+        let mut out = Vec::with_capacity(document.layers.len() + document.blocks.len() + 1);
         let mut add = |offset: usize, size: usize, subject| {
-            let line = buffer.line_of(offset);
-            out.push((line, std::cmp::Reverse(size), subject));
+            out.push((buffer.line_of(offset), std::cmp::Reverse(size), subject));
         };
-        if let Some(span) = document
-            .model_span
-            .or(document.name.as_ref().map(|name| name.span))
-        {
+        let name = document.name.as_ref().map(|name| name.span);
+        if let Some(span) = document.model_span.or(name) {
             add(span.start as usize, usize::MAX, Subject::Model);
         }
         for (index, block) in document.blocks.iter().enumerate() {
-            add(
-                block.name.span.start as usize,
-                usize::MAX,
-                Subject::Block(index),
-            );
+            let at = block.name.span.start as usize;
+            add(at, usize::MAX, Subject::Block(index));
         }
         for layer in &document.layers {
             let (at, size) = place(layer, buffer);
@@ -72,18 +66,22 @@ impl Anchors {
             out.sort();
         }
         out.dedup_by_key(|(line, _, _)| *line);
-        let text = buffer.text();
-        let at_end = |(line, _, subject)| {
-            let range = buffer.line(line);
-            (range.start + text[range].trim_end().len(), subject)
-        };
-        Anchors(out.into_iter().map(at_end).collect())
+        Anchors(
+            out.into_iter()
+                .map(|(line, _, subject)| (line, subject))
+                .collect(),
+        )
     }
 
-    /// Those in a range of the text.
-    pub fn inside(&self, range: &Range<usize>) -> &[(usize, Subject)] {
-        let first = self.0.partition_point(|(offset, _)| *offset < range.start);
-        let last = self.0.partition_point(|(offset, _)| *offset <= range.end);
+    /// From lines in order.
+    pub fn of_lines(lines: Vec<(usize, Subject)>) -> Anchors {
+        Anchors(lines)
+    }
+
+    /// Those on some lines.
+    pub fn on_lines(&self, lines: &RangeInclusive<usize>) -> &[(usize, Subject)] {
+        let first = self.0.partition_point(|(line, _)| line < lines.start());
+        let last = self.0.partition_point(|(line, _)| line <= lines.end());
         &self.0[first..last.max(first)]
     }
 
@@ -91,6 +89,12 @@ impl Anchors {
     pub fn all(&self) -> &[(usize, Subject)] {
         &self.0
     }
+}
+
+/// The byte where a line's hint stands: behind its last character that is not white space.
+pub fn line_end(buffer: &Buffer, line: usize) -> usize {
+    let range = buffer.line(line);
+    range.start + buffer.text()[range].trim_end().len()
 }
 
 /// Where a layer's hint belongs, and how much text the layer is: one that goes over several lines has its hint at the
@@ -108,74 +112,54 @@ fn place(layer: &Layer, buffer: &Buffer) -> (usize, usize) {
     }
 }
 
-/// The numbers of one subject.
-pub fn facts(analysis: &Analysis, subject: Subject) -> LayerFacts {
-    match subject {
-        Subject::Layer(index) => match analysis.document.layers.get(index) {
-            Some(layer) => analysis.facts(layer.id),
-            None => nothing(),
-        },
-        Subject::Block(index) => analysis.block_facts(index),
-        Subject::Model | Subject::Node(_) => nothing(),
-    }
-}
-
-fn nothing() -> LayerFacts {
-    LayerFacts {
-        shapes: None,
-        dtype: None,
-        params: None,
-        times: 0,
-        calls: Vec::new(),
-    }
+/// Whether a subject ran: half a model has layers that were made and not called.
+pub fn is_called(subjects: &dyn Subjects, subject: Subject) -> bool {
+    matches!(subject, Subject::Layer(_) | Subject::Node(_))
+        && !subjects.is_shared(subject)
+        && subjects.facts(subject).shapes.is_some()
 }
 
 /// The text of one hint; `None` if there is nothing to say.
 pub fn label(
-    analysis: &Analysis,
-    numbers: Option<&Numbers>,
+    subjects: &dyn Subjects,
+    numbers: &Numbers,
     settings: &HintSettings,
     subject: Subject,
 ) -> Option<String> {
     if subject == Subject::Model {
-        return model_label(numbers?, settings);
+        return model_label(numbers, settings);
     }
-    let facts = facts(analysis, subject);
-    if facts.calls.is_empty()
-        && facts
-            .params
-            .as_ref()
-            .is_none_or(|params| *params == Dim::ZERO)
-    {
+    let model = subjects.model();
+    let facts = subjects.facts(subject);
+    let has_params = facts
+        .params
+        .as_ref()
+        .is_some_and(|params| *params != Dim::ZERO);
+    if facts.calls.is_empty() && !has_params {
         return None;
     }
     let mut parts = Vec::new();
-    let many =
-        facts.times > 1 && (matches!(subject, Subject::Block(_)) || in_block(analysis, subject));
+    let many = facts.times > 1 && subjects.is_shared(subject);
     let times = if many {
         format!("×{} ", facts.times)
     } else {
         String::new()
     };
     match facts.shapes.as_ref().filter(|_| settings.shape) {
-        Some((first, last)) => parts.push(format!(
-            "{times}→ {}",
-            shapes(analysis, settings, first, last)
-        )),
+        Some((first, last)) => {
+            let shapes = shapes(model, settings, first, last);
+            parts.push(format!("{times}→ {shapes}"));
+        }
         None if many => parts.push(times.trim_end().to_string()),
         None => {}
     }
     if settings.params
-        && let Some(params) = facts.params.as_ref().filter(|params| **params != Dim::ZERO)
+        && let Some(params) = facts.params.as_ref().filter(|_| has_params)
     {
         parts.push(format::params(params, settings.units));
     }
-    let count = numbers.and_then(|numbers| {
-        analysis
-            .count(numbers, &facts.calls)
-            .map(|count| (count, numbers))
-    });
-    if let Some((count, numbers)) = count.filter(|(count, _)| *count != Dim::ZERO) {
+    let count = model.count(numbers, &facts.calls);
+    if let Some(count) = count.filter(|count| *count != Dim::ZERO) {
         if settings.count {
             parts.push(format::count(&count, settings.units, numbers.unit));
         }
@@ -188,19 +172,10 @@ pub fn label(
     (!parts.is_empty()).then(|| parts.join(" · "))
 }
 
-/// A layer of a block stands for as many layers as the block is used; one of the model repeats because its line says so.
-fn in_block(analysis: &Analysis, subject: Subject) -> bool {
-    match subject {
-        Subject::Layer(index) => analysis
-            .document
-            .layers
-            .get(index)
-            .is_some_and(|layer| layer.block.is_some()),
-        _ => false,
-    }
-}
-
 fn model_label(numbers: &Numbers, settings: &HintSettings) -> Option<String> {
+    if let Err(failure) = &numbers.report {
+        return Some(failure.to_string());
+    }
     let mut parts = Vec::new();
     if settings.params
         && let Some(params) = numbers.total_params()
@@ -212,12 +187,7 @@ fn model_label(numbers: &Numbers, settings: &HintSettings) -> Option<String> {
     {
         parts.push(format::count(count, settings.units, numbers.unit));
     }
-    match &numbers.report {
-        Err(failure) => Some(failure.to_string()),
-        Ok(_) => {
-            (!parts.is_empty()).then(|| format!("{} · {}", parts.join(" · "), numbers.identity))
-        }
-    }
+    (!parts.is_empty()).then(|| format!("{} · {}", parts.join(" · "), numbers.identity))
 }
 
 fn share(count: &Dim, numbers: &Numbers) -> Option<String> {
@@ -225,19 +195,19 @@ fn share(count: &Dim, numbers: &Numbers) -> Option<String> {
     (total > 0).then(|| format!("{:.1} %", count as f64 / total as f64 * 100.0))
 }
 
-/// The shape of a layer's output, and how it changes where the layer is there several times.
-fn shapes(analysis: &Analysis, settings: &HintSettings, first: &Shape, last: &Shape) -> String {
-    let shown = |shape: &Shape| format::shape(without_batch(analysis, settings, shape));
+/// The shape of an output, and how it changes where the part is there several times.
+fn shapes(model: &Model, settings: &HintSettings, first: &Shape, last: &Shape) -> String {
+    let shown = |shape: &Shape| format::shape(without_batch(model, settings, shape));
     match first == last {
         true => shown(first),
         false => format!("{} … {}", shown(first), shown(last)),
     }
 }
 
-/// A shape without its batch dimension, where it has one and settings leave it out: the first, if the model's inputs have
-/// the same.
-fn without_batch<'s>(analysis: &Analysis, settings: &HintSettings, shape: &'s Shape) -> &'s [Dim] {
-    let trace = analysis.trace();
+/// A shape without its batch dimension, where it has one and settings leave it out: the first, if
+/// the model's first input has the same.
+fn without_batch<'s>(model: &Model, settings: &HintSettings, shape: &'s Shape) -> &'s [Dim] {
+    let trace = &model.trace;
     let mut inputs = trace
         .inputs
         .iter()
@@ -247,9 +217,4 @@ fn without_batch<'s>(analysis: &Analysis, settings: &HintSettings, shape: &'s Sh
         Some((first, rest)) if !settings.batch && !rest.is_empty() && Some(first) == batch => rest,
         _ => shape,
     }
-}
-
-/// A layer's id as the position that a [`Subject`] holds.
-pub fn subject_of(layer: LayerId) -> Subject {
-    Subject::Layer(layer.index())
 }

@@ -13,6 +13,7 @@ use crate::analysis::Analysis;
 use crate::card;
 use crate::config::Settings;
 use crate::hints::Subject;
+use crate::model::Subjects;
 use crate::names::{self, SymbolKind};
 
 /// A text and the bytes that it is about.
@@ -381,8 +382,8 @@ fn effect(
     let index = layer.id.index();
     let tried = format!("{}{default}{}", &text[..span.start], &text[span.end..]);
     let other = Analysis::new(&tried, &analysis.dims);
-    let here = analysis.facts(layer.id);
-    let there = other.facts(other.document.layers.get(index)?.id);
+    let here = analysis.facts(Subject::Layer(index));
+    let there = other.facts(Subject::Layer(index));
     let mut changes = Vec::new();
     if let (Some((a, _)), Some((b, _))) = (&here.shapes, &there.shapes)
         && a != b

@@ -29,38 +29,64 @@ pub struct OpenCall<'t> {
     pub named: Vec<&'t str>,
 }
 
+/// What an offset is in.
+enum Place<'t> {
+    /// A string.
+    String(InString<'t>),
+    /// A comment.
+    Comment,
+    /// Neither.
+    Bare,
+}
+
 /// The string that holds an offset. TOML's four kinds of string are told apart by their quotes.
 pub fn string_at(text: &str, offset: usize) -> Option<InString<'_>> {
+    match place(text, offset) {
+        Place::String(string) => Some(string),
+        _ => None,
+    }
+}
+
+/// Whether an offset is in a comment.
+pub fn in_comment(text: &str, offset: usize) -> bool {
+    matches!(place(text, offset), Place::Comment)
+}
+
+fn place(text: &str, offset: usize) -> Place<'_> {
     let offset = offset.min(text.len());
     // Multi-line strings are rare; a text without their quotes is not searched from its start.
-    let scan_from = match text[..offset].contains("\"\"\"") || text[..offset].contains("'''") {
+    let before = &text[..offset];
+    let mut at = match before.contains("\"\"\"") || before.contains("'''") {
         true => 0,
         false => line_start(text, offset),
     };
-    let mut at = scan_from;
     while at < offset {
         let rest = &text[at..];
+        let quotes = ["\"\"\"", "'''", "\"", "'"];
         if rest.starts_with('#') {
             at += rest.find(['\n', '\r']).unwrap_or(rest.len());
-        } else if let Some(quote) = ["\"\"\"", "'''", "\"", "'"]
-            .into_iter()
-            .find(|quote| rest.starts_with(*quote))
-        {
+            if offset <= at {
+                return Place::Comment;
+            }
+        } else if let Some(quote) = quotes.into_iter().find(|quote| rest.starts_with(*quote)) {
             let start = at + quote.len();
             let end = string_end(text, start, quote);
             if start <= offset && offset <= end {
-                return Some(InString {
+                return Place::String(InString {
                     range: start..end,
                     before: &text[start..offset],
                     after: &text[offset..end],
                 });
             }
-            at = (end + quote.len()).max(start);
+            at = (end + quote.len()).max(start).min(text.len());
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
         } else {
             at += rest.chars().next().map_or(1, char::len_utf8);
         }
     }
-    None
+    Place::Bare
 }
 
 fn line_start(text: &str, offset: usize) -> usize {
@@ -87,18 +113,6 @@ fn string_end(text: &str, start: usize, quote: &str) -> usize {
         at += first + second;
     }
     text.len()
-}
-
-/// Whether an offset is in a comment.
-pub fn in_comment(text: &str, offset: usize) -> bool {
-    let offset = offset.min(text.len());
-    let start = line_start(text, offset);
-    match text[start..offset].find('#') {
-        Some(hash) => {
-            string_at(text, start + hash + 1).is_none_or(|string| string.range.end < start + hash)
-        }
-        None => false,
-    }
 }
 
 /// The (dotted) name that ends at the cursor: what is being typed.

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use modelcost_spec::{Body, Content, Document, LayerId};
 
-use crate::analysis::Analysis;
-use crate::card::layer_name;
+use crate::analysis::{Analysis, layer_name};
 use crate::text::Buffer;
 
 /// What a symbol of the outline is.

@@ -8,27 +8,13 @@ use std::rc::Rc;
 use modelcost_core::convention::{self, Convention};
 use modelcost_core::diagnostic::Diagnostic;
 
-use crate::analysis::{Analysis, Dims};
-use crate::answers::Status;
+use crate::analysis::Analysis;
 use crate::budget;
 use crate::config::{self, CONFIG_FILE, DEFAULT_CONVENTION, Directive, Partial, Settings};
-use crate::hints::{self, Anchors, Hint, Subject};
+use crate::document::Document;
+use crate::hints::{self, Hint};
+use crate::model::Subjects;
 use crate::numbers::Numbers;
-use crate::text::Buffer;
-
-/// The longest text that is looked into. Longer ones are kept in step with the editor, and that is all.
-pub const MAX_TEXT: usize = 8 << 20;
-
-/// What a document is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A TOML file, which may be a spec.
-    Toml,
-    /// `modelcost.toml`
-    Config,
-    /// Anything else.
-    Other,
-}
 
 /// Where the choice of a convention came from, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,100 +42,6 @@ impl Chosen {
             Chosen::Directive => "comment",
         }
     }
-}
-
-/// An open document.
-#[derive(Debug)]
-pub struct Document {
-    kind: Kind,
-    path: Option<PathBuf>,
-    buffer: Buffer,
-    version: i32,
-    state: Option<State>,
-    /// Hints of the text as it was when it last meant a whole model, moved along with the lines.
-    good: Vec<(usize, Hint)>,
-    good_status: Option<Status>,
-}
-
-/// What was worked out for a text.
-#[derive(Debug)]
-struct State {
-    analysis: Analysis,
-    anchors: Anchors,
-    directive: Option<Directive>,
-}
-
-impl Document {
-    /// The text.
-    pub fn buffer(&self) -> &Buffer {
-        &self.buffer
-    }
-
-    /// The editor's number for the text.
-    pub fn version(&self) -> i32 {
-        self.version
-    }
-
-    /// What it is to us.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// Whether it is a settings file.
-    pub fn is_config(&self) -> bool {
-        self.kind == Kind::Config
-    }
-
-    /// Where it is on disk, if it is.
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
-    }
-
-    fn state(&mut self, dims: &Dims) -> Option<&State> {
-        if self.kind != Kind::Toml
-            || self.buffer.text().len() > MAX_TEXT
-            || !might_be_spec(&self.path, self.buffer.text())
-        {
-            self.state = None;
-            return None;
-        }
-        if self
-            .state
-            .as_ref()
-            .is_none_or(|state| state.analysis.dims != *dims)
-        {
-            self.state = None;
-            let analysis = Analysis::new(self.buffer.text(), dims);
-            if analysis.document.is_spec() {
-                let anchors = Anchors::new(&analysis, &self.buffer);
-                let directive = config::directive(self.buffer.text());
-                self.state = Some(State {
-                    analysis,
-                    anchors,
-                    directive,
-                });
-            }
-        }
-        self.state.as_ref()
-    }
-}
-
-/// Whether a TOML text can be a spec at all: told without parsing, so that other files cost nothing.
-fn might_be_spec(path: &Option<PathBuf>, text: &str) -> bool {
-    const OTHERS: [&str; 6] = [
-        "Cargo.toml",
-        "pyproject.toml",
-        "rustfmt.toml",
-        "clippy.toml",
-        "Pipfile",
-        "taplo.toml",
-    ];
-    let name = path
-        .as_deref()
-        .and_then(Path::file_name)
-        .and_then(|name| name.to_str());
-    !name.is_some_and(|name| OTHERS.contains(&name))
-        && (text.contains("layers") || text.contains("model"))
 }
 
 /// The convention that counts for a document.
@@ -181,24 +73,10 @@ impl Workspace {
 
     /// Opens a document. `uri` is only a key; `path` says what kind of file it is and which settings are its folder's.
     pub fn open(&mut self, uri: &str, path: Option<PathBuf>, version: i32, text: String) {
-        let kind = kind_of(path.as_deref().or(Some(Path::new(uri))));
-        let document = Document {
-            kind,
-            path,
-            buffer: Buffer::new(text),
-            version,
-            state: None,
-            good: Vec::new(),
-            good_status: None,
-        };
-        if kind == Kind::Config
-            && let Some(folder) = document
-                .path
-                .as_deref()
-                .and_then(Path::parent)
-                .map(Path::to_owned)
-        {
-            self.set_config(folder, Some(document.buffer.text()));
+        let path = path.or_else(|| uri.contains(['.', '/']).then(|| PathBuf::from(uri)));
+        let document = Document::new(path, version, text);
+        if let Some(folder) = document.folder().filter(|_| document.is_config()) {
+            self.set_config(folder.to_path_buf(), Some(document.buffer().text()));
         }
         self.documents.insert(uri.into(), document);
     }
@@ -225,43 +103,9 @@ impl Workspace {
         let Some(document) = self.documents.get_mut(uri) else {
             return;
         };
-        document.version = version;
-        document.state = None;
-        match range {
-            None => {
-                document.buffer = Buffer::new(text);
-                document.good.clear();
-            }
-            Some(range) => {
-                let range = range.start..range.end.max(range.start);
-                let first = document.buffer.line_of(range.start);
-                let last = document.buffer.line_of(range.end);
-                let before = document.buffer.line_count();
-                document.buffer.replace(range, text);
-                let after = document.buffer.line_count();
-                if before != after {
-                    // Lines that the edit swallowed have no numbers any more; those below move.
-                    document
-                        .good
-                        .retain(|(line, _)| *line <= first || *line >= last);
-                    for (line, _) in document
-                        .good
-                        .iter_mut()
-                        .filter(|(line, _)| *line > first || *line >= last && last > first)
-                    {
-                        *line = (*line + after).saturating_sub(before);
-                    }
-                }
-            }
-        }
-        if document.kind == Kind::Config
-            && let Some(folder) = document
-                .path
-                .as_deref()
-                .and_then(Path::parent)
-                .map(Path::to_owned)
-        {
-            let text = document.buffer.text().to_string();
+        document.edit(version, range, text);
+        if let Some(folder) = document.folder().filter(|_| document.is_config()) {
+            let (folder, text) = (folder.to_path_buf(), document.buffer().text().to_string());
             self.set_config(folder, Some(&text));
         }
     }
@@ -302,10 +146,7 @@ impl Workspace {
         {
             chosen = Chosen::Editor;
         }
-        let folder = self
-            .documents
-            .get(uri)
-            .and_then(|document| document.path.as_deref()?.parent());
+        let folder = self.documents.get(uri).and_then(Document::folder);
         if let Some((config, _)) = folder.and_then(|folder| self.config_of(folder)) {
             settings.apply(config);
             if config.convention.is_some() {
@@ -327,10 +168,7 @@ impl Workspace {
 
     /// What is wrong with a `modelcost.toml`.
     pub(crate) fn config_diagnostics(&self, uri: &str) -> Vec<Diagnostic> {
-        let folder = self
-            .documents
-            .get(uri)
-            .and_then(|document| document.path.as_deref()?.parent());
+        let folder = self.documents.get(uri).and_then(Document::folder);
         folder
             .and_then(|folder| self.configs.get(folder))
             .map_or(Vec::new(), |(_, diagnostics)| diagnostics.clone())
@@ -373,45 +211,18 @@ impl Workspace {
     /// The analysis of a document with the text that it is of.
     pub(crate) fn analyzed(&self, uri: &str) -> Option<(&Analysis, &str)> {
         let document = self.documents.get(uri)?;
-        Some((&document.state.as_ref()?.analysis, document.buffer.text()))
+        Some((&document.known()?.analysis, document.buffer().text()))
     }
 
     /// Throws away what was worked out for the documents' texts.
     pub fn forget_analyses(&mut self) {
-        self.documents
-            .values_mut()
-            .for_each(|document| document.state = None);
-    }
-
-    /// A status as it is, or the last one of a text without errors.
-    pub(crate) fn last_good_status(&mut self, uri: &str, complete: bool, status: Status) -> Status {
-        let Some(document) = self.documents.get_mut(uri) else {
-            return status;
-        };
-        if complete {
-            document.good_status = Some(status.clone());
-            return status;
-        }
-        match &document.good_status {
-            Some(good) if good.convention == status.convention => Status {
-                stale: true,
-                ..good.clone()
-            },
-            _ => Status {
-                count: None,
-                params: None,
-                count_exact: None,
-                params_exact: None,
-                stale: true,
-                ..status
-            },
-        }
+        self.documents.values_mut().for_each(Document::forget);
     }
 
     /// The model of a document under the convention that counts for it.
     pub fn numbers(&mut self, uri: &str) -> Option<Rc<Numbers>> {
         let choice = self.choice(uri)?;
-        Some(self.analysis(uri)?.numbers(choice.convention))
+        Some(self.analysis(uri)?.model().numbers(choice.convention))
     }
 
     /// The directive of a document.
@@ -430,83 +241,76 @@ impl Workspace {
         if !settings.hints.enabled {
             return Vec::new();
         }
-        let Some(numbers) = self.numbers(uri) else {
+        let Some(convention) = self.choice(uri).map(|choice| choice.convention) else {
             return Vec::new();
         };
-        let Some(document) = self.documents.get_mut(uri) else {
+        let Some(document) = self.documents.get(uri) else {
             return Vec::new();
         };
-        let Some(state) = document.state.as_ref() else {
+        let Some(state) = document.known() else {
             return Vec::new();
         };
-        let complete = state.analysis.is_complete();
-        let text =
-            |subject| hints::label(&state.analysis, Some(&numbers), &settings.hints, subject);
-        let mut out = Vec::new();
-        for &(offset, subject) in state.anchors.inside(&range) {
-            // Half a model has totals of its own, which nobody wants to see.
-            if !complete && !matches!(subject, Subject::Layer(_)) {
-                continue;
-            }
-            if let Some(label) = text(subject) {
-                out.push(Hint {
-                    offset,
-                    label,
-                    subject,
-                    stale: false,
-                });
+        let buffer = document.buffer();
+        let lines = buffer.line_of(range.start)..=buffer.line_of(range.end);
+        let hint = |analysis: &Analysis, numbers: &Numbers, line, subject, stale| {
+            let offset = hints::line_end(buffer, line);
+            let label = hints::label(analysis, numbers, &settings.hints, subject)?;
+            (range.start <= offset && offset <= range.end).then_some(Hint {
+                offset,
+                label,
+                subject,
+                stale,
+            })
+        };
+        let anchors = state.anchors.on_lines(&lines).iter();
+        let analysis = &state.analysis;
+        let numbers = analysis.model().numbers(convention);
+        if analysis.is_complete() {
+            let fresh = |&(line, subject)| hint(analysis, &numbers, line, subject, false);
+            return anchors.filter_map(fresh).collect();
+        }
+        // Half a model: lines that nobody touched keep what they had, because sums over the rest
+        // are wrong; the others say what is known.
+        let mut out = BTreeMap::new();
+        let good = document.good();
+        for &(line, subject) in anchors {
+            if good.is_none() || hints::is_called(analysis, subject) {
+                let fresh = hint(analysis, &numbers, line, subject, false);
+                out.extend(fresh.map(|hint| (line, hint)));
             }
         }
-        if complete {
-            return out;
-        }
-        for (line, hint) in &document.good {
-            let bytes = document.buffer.line(*line);
-            let offset = bytes.start + document.buffer.text()[bytes.clone()].trim_end().len();
-            let visible = range.start <= offset && offset <= range.end;
-            let known = out
+        if let Some(good) = good {
+            let numbers = good.analysis.model().numbers(convention);
+            for anchor in good
+                .anchors
                 .iter()
-                .any(|fresh| document.buffer.line_of(fresh.offset) == *line && !fresh.stale);
-            if visible && !known {
-                out.push(Hint {
-                    offset,
-                    stale: true,
-                    ..hint.clone()
-                });
+                .filter(|anchor| lines.contains(&anchor.line))
+            {
+                let (line, subject) = (anchor.line, anchor.subject);
+                if !(anchor.touched && out.contains_key(&line)) {
+                    let stale = hint(&good.analysis, &numbers, line, subject, true);
+                    out.extend(stale.map(|hint| (line, hint)));
+                }
             }
         }
-        out.sort_by_key(|hint| hint.offset);
-        out
+        out.into_values().collect()
     }
 
-    /// Keeps the hints of a document whose text means a whole model, for the time when it does not. Called between edits,
-    /// so that typing does not wait for it.
-    pub fn remember(&mut self, uri: &str) {
-        let whole = self.analysis(uri).is_some_and(Analysis::is_complete);
-        let Some(length) = self
-            .document(uri)
-            .map(|document| document.buffer.text().len())
-        else {
-            return;
-        };
-        if !whole {
-            return;
-        }
-        let hints = self.hints(uri, 0..length);
-        if let Some(document) = self.documents.get_mut(uri) {
-            document.good = hints
-                .into_iter()
-                .map(|hint| (document.buffer.line_of(hint.offset), hint))
-                .collect();
+    /// The analysis that totals are read from: that of the text, or of the last one without errors.
+    pub(crate) fn whole(&mut self, uri: &str) -> Option<(&Analysis, bool)> {
+        let (settings, _) = self.settings(uri);
+        let document = self.documents.get_mut(uri)?;
+        document.state(&settings.dims)?;
+        let state = document.known()?;
+        match document.good() {
+            Some(good) if !state.analysis.is_complete() => Some((&good.analysis, true)),
+            _ => Some((&state.analysis, false)),
         }
     }
 
     /// What is wrong with a document.
     pub fn diagnostics(&mut self, uri: &str) -> Vec<Diagnostic> {
-        if self
-            .document(uri)
-            .is_some_and(|document| document.kind == Kind::Config)
-        {
+        if self.document(uri).is_some_and(Document::is_config) {
             return self.config_diagnostics(uri);
         }
         let Some(choice) = self.choice(uri) else {
@@ -529,19 +333,5 @@ impl Workspace {
             out.extend(config::unknown_convention(name, directive.span));
         }
         out
-    }
-}
-
-fn kind_of(path: Option<&Path>) -> Kind {
-    let name = path
-        .and_then(Path::file_name)
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    match name.rsplit_once('.') {
-        _ if name == CONFIG_FILE => Kind::Config,
-        Some((_, "toml")) => Kind::Toml,
-        // An unsaved document has no name that tells.
-        None => Kind::Toml,
-        _ => Kind::Other,
     }
 }

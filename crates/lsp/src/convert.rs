@@ -60,7 +60,7 @@ impl<'d> Converter<'d> {
     pub fn hint(&self, uri: &Uri, hint: &Hint) -> lsp::InlayHint {
         lsp::InlayHint {
             position: self.position(hint.offset),
-            label: lsp::InlayHintLabel::String(hint.label.clone()),
+            label: label(&hint.label),
             kind: None,
             text_edits: None,
             tooltip: None,
@@ -222,6 +222,22 @@ impl<'d> Converter<'d> {
             active_parameter: active,
         }
     }
+}
+
+/// A label in parts: editors draw a long text in pieces, and break it better where it has joints.
+fn label(text: &str) -> lsp::InlayHintLabel {
+    let mut parts: Vec<lsp::InlayHintLabelPart> = Vec::new();
+    for (index, part) in text.split(" · ").enumerate() {
+        parts.push(lsp::InlayHintLabelPart {
+            value: if index == 0 {
+                part.into()
+            } else {
+                format!(" · {part}")
+            },
+            ..lsp::InlayHintLabelPart::default()
+        });
+    }
+    lsp::InlayHintLabel::LabelParts(parts)
 }
 
 /// Markdown as the protocol has it.

@@ -206,7 +206,6 @@ impl State {
             .collect();
         let version = document.version();
         self.send(Outgoing::Diagnostics(uri, diagnostics, Some(version)));
-        self.workspace.remember(&key);
         self.tell_status(&key);
     }
 

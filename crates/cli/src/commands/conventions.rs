@@ -83,7 +83,13 @@ fn list(conventions: &[&dyn Convention]) -> String {
 
 fn rules(convention: &dyn Convention) -> String {
     let info = convention.info();
-    let mut out = format!("{}  {}\n{}\n", info.identity(), info.summary, info.source);
+    let mut out = format!(
+        "{}  {}\n{}\n{}\n",
+        info.identity(),
+        info.summary,
+        info.details,
+        info.source
+    );
     for rule in convention.rules() {
         let _ = writeln!(out, "\n{}", targets(rule, ""));
         if let Some(when) = &rule.when {
@@ -138,9 +144,10 @@ fn reference(conventions: &[&dyn Convention]) -> String {
         };
         let _ = write!(
             out,
-            "\n## {}\n\n{}. {}.\n\n",
+            "\n## {}\n\n{}. {}. {}.\n\n",
             info.identity(),
             sentence(&info.summary),
+            sentence(&info.details),
             info.source.trim_end_matches('.')
         );
         let release = if info.release.is_empty() {

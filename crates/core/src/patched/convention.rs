@@ -30,6 +30,8 @@ pub struct PatchedConvention {
     pub signatures: Signatures,
     /// How modules that stand in several places are added up.
     pub aliases: Aliases,
+    /// How many forward passes it takes a backward pass for, where it can be asked for one.
+    pub backward: Option<u32>,
     /// What it raises for a model without parameters, if it does.
     pub without_parameters: Option<&'static str>,
 }
@@ -134,13 +136,15 @@ impl Convention for PatchedConvention {
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
-        if options.training {
-            let message = format!(
-                "{} has no rule for the backward pass",
-                self.info().identity()
-            );
-            return Err(Failure::NotAvailable(message));
-        }
+        let backward = match (options.training, self.backward) {
+            (false, _) => 0,
+            (true, Some(passes)) => passes,
+            (true, None) => {
+                let identity = self.info().identity();
+                let message = format!("{identity} has no rule for the backward pass");
+                return Err(Failure::NotAvailable(message));
+            }
+        };
         let mut report = Report::new(self.info(), trace);
         let (total, trainable) = trace.parameter_count(Trace::ROOT);
         if let Some(raised) = self.without_parameters
@@ -156,13 +160,24 @@ impl Convention for PatchedConvention {
         for Entry { module, count, .. } in &mut report.entries {
             *count *= &weights[module.index()];
         }
+        if backward > 0 {
+            let passes = Dim::from(backward);
+            let again = report.entries.iter().map(|entry| Entry {
+                part: "backward".into(),
+                count: &entry.count * &passes,
+                ..entry.clone()
+            });
+            let again: Vec<Entry> = again.collect();
+            report.entries.extend(again);
+        }
         let count = report.entries.iter().map(|entry| entry.count.clone()).sum();
         report.set_count(trace, count)?;
         let macs: Dim = macs
             .iter()
             .zip(&weights)
             .map(|(sum, weight)| sum * weight)
-            .sum();
+            .sum::<Dim>()
+            * Dim::from(backward + 1);
         report.extras.push(Extra {
             name: "macs".into(),
             value: macs.to_string(),
@@ -173,13 +188,14 @@ impl Convention for PatchedConvention {
             _ => (Some(total), Some(trainable)),
         };
         let inclusive = self.inclusive(trace, &sums);
+        let passes = Dim::from(backward + 1);
         report.layers = layers(trace, |module| {
             let (all, trainable) = trace.parameter_count(module);
             let params = match self.table.params {
                 Params::Trainable => trainable,
                 _ => all,
             };
-            (Some(inclusive[module.index()].clone()), Some(params))
+            (Some(&inclusive[module.index()] * &passes), Some(params))
         });
         Ok(report)
     }

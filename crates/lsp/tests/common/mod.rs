@@ -200,13 +200,7 @@ impl Client {
         let hints = hints.as_array().cloned().unwrap_or_default();
         hints
             .iter()
-            .map(|hint| {
-                format!(
-                    "{}: {}",
-                    hint["position"]["line"],
-                    hint["label"].as_str().unwrap()
-                )
-            })
+            .map(|hint| format!("{}: {}", hint["position"]["line"], label(hint)))
             .collect()
     }
 
@@ -262,6 +256,15 @@ fn read_message(input: &mut impl BufRead) -> Option<Value> {
     let mut body = vec![0; length];
     input.read_exact(&mut body).ok()?;
     serde_json::from_slice(&body).ok()
+}
+
+/// The text of a hint, its parts put together.
+pub fn label(hint: &Value) -> String {
+    let parts = hint["label"].as_array().unwrap();
+    parts
+        .iter()
+        .map(|part| part["value"].as_str().unwrap())
+        .collect()
 }
 
 /// Takes the cursor `|` out of a text: what is left, and where it was.

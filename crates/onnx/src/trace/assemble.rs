@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
+use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{Argument, Origin, Passed, TensorId, Trace, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Entry, Flat, Kind, Root, Stacks, State, Tree, emit, every_path, tree};
@@ -13,7 +14,7 @@ use super::legacy::{is_anonymous, weight_shape};
 use super::piece::{FUNCTION, Operand, Piece};
 use super::values::Values;
 use super::{recurrent, rounds};
-use crate::infer::{Origin as ValueOrigin, ValueId};
+use crate::infer::{FrameKind, Origin as ValueOrigin, ValueId};
 use crate::model::Model;
 use crate::text::Arena;
 
@@ -54,8 +55,50 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
         self.placed.push(placed);
     }
 
+    /// Says what the trace leaves out.
+    fn note_gaps(&mut self) {
+        let program = self.graph.program;
+        let fidelity = &mut self.builder.trace_mut().fidelity;
+        if !program.unsupported.is_empty() {
+            let calls: usize = program.unsupported.values().sum();
+            let names: Vec<String> = program
+                .unsupported
+                .iter()
+                .map(|(name, count)| format!("{name} ({count})"))
+                .collect();
+            fidelity.note(
+                Level::Partial,
+                format!(
+                    "{calls} of {} operator calls are unknown and not counted: {}",
+                    program.steps.len(),
+                    names.join(", ")
+                ),
+            );
+        }
+        for frame in &program.frames {
+            match &frame.kind {
+                FrameKind::Branch(_, false) => fidelity.note(
+                    Level::Partial,
+                    "an If depends on data: both of its branches are counted",
+                ),
+                FrameKind::Loop(_, None) => fidelity.note(
+                    Level::Partial,
+                    "a loop runs as often as its data says: one round is counted",
+                ),
+                FrameKind::Loop(_, Some(trips)) if trips.as_const().is_none_or(|n| n > 1) => {
+                    fidelity.note(
+                        Level::Partial,
+                        format!("a loop runs {trips} times: one round is counted"),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Builds the trace of everything that was placed.
     pub fn finish(mut self, model: &'a Model<'a>) -> Option<Trace> {
+        self.note_gaps();
         let mut states = States {
             graph: self.graph,
             arena: self.arena,
@@ -382,7 +425,16 @@ impl<'a> Writer<'_, '_, 'a> {
             });
         }
         let outputs: Vec<Value> = piece.outputs.iter().map(|id| self.value(*id)).collect();
+        let between = piece
+            .result
+            .clone()
+            .filter(|_| outputs.is_empty())
+            .map(|shape| {
+                let dtype = Some(DType::Float32);
+                Value::Tensor(self.builder.tensor(Some(shape), dtype, Origin::Constant))
+            });
         let output = match outputs.as_slice() {
+            [] if between.is_some() => between.unwrap_or_default(),
             [single] if piece.op != "split" => single.clone(),
             _ => Value::List(outputs),
         };

@@ -8,6 +8,7 @@
 mod assemble;
 mod attention;
 mod dynamo;
+mod fused;
 mod fx_text;
 mod graph;
 mod known;
@@ -17,6 +18,7 @@ mod origin;
 mod patterns;
 mod piece;
 mod pieces;
+mod plain;
 mod recompose;
 mod recurrent;
 mod recurrent_layer;
@@ -57,5 +59,9 @@ pub fn trace(model: &Model<'_>, options: &Options, name: &str) -> Result<Trace, 
     let arena = crate::text::Arena::default();
     dynamo::build(model, &program, &arena, name)
         .or_else(|| legacy::build(model, &program, &arena, name))
-        .ok_or(OnnxError::NotOnnx("no metadata".into()))
+        .or_else(|| plain::build(model, &program, &arena, name))
+        .ok_or(OnnxError::TooDeep {
+            what: "modules",
+            limit: modelcost_fx::MAX_DEPTH,
+        })
 }

@@ -21,6 +21,10 @@ pub(super) struct Piece {
     pub class: Option<String>,
     /// Pieces of one function call have one number.
     pub group: Option<usize>,
+    /// The shape of what it makes, where the file has no value for it.
+    pub result: Option<Vec<Dim>>,
+    /// What tells the layers apart that one node stands for.
+    pub place: Option<String>,
 }
 
 /// An argument.
@@ -59,7 +63,19 @@ impl Piece {
             outputs: Vec::new(),
             class: None,
             group: None,
+            result: None,
+            place: None,
         }
+    }
+
+    pub fn makes(mut self, shape: Vec<Dim>) -> Piece {
+        self.result = Some(shape);
+        self
+    }
+
+    pub fn at(mut self, place: impl Into<String>) -> Piece {
+        self.place = Some(place.into());
+        self
     }
 
     pub fn class(mut self, class: impl Into<String>) -> Piece {

@@ -2,7 +2,7 @@
 
 use super::graph::Graph;
 use super::piece::Piece;
-use super::{mapping, patterns};
+use super::{fused, mapping, patterns};
 
 /// Every operator call that PyTorch made, as far as the nodes tell.
 pub(super) fn pieces(graph: &Graph<'_, '_>) -> Vec<Piece> {
@@ -11,6 +11,11 @@ pub(super) fn pieces(graph: &Graph<'_, '_>) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     for at in 0..count {
         if taken[at] || !matters(graph, at) {
+            continue;
+        }
+        if let Some(pieces) = fused::pieces(graph, at) {
+            taken[at] = true;
+            out.extend(pieces);
             continue;
         }
         let found = patterns::find(graph, at)

@@ -1,0 +1,302 @@
+//! One open document: its text, and what was worked out for it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::analysis::{Analysis, Dims};
+use crate::config::{self, CONFIG_FILE, Directive};
+use crate::hints::{Anchors, Subject};
+use crate::text::Buffer;
+
+/// The longest text that is looked into. Longer ones are kept in step with the editor, and that is
+/// all.
+pub const MAX_TEXT: usize = 8 << 20;
+
+/// What a document is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A TOML file, which may be a spec.
+    Toml,
+    /// `modelcost.toml`
+    Config,
+    /// Anything else.
+    Other,
+}
+
+/// An open document.
+#[derive(Debug)]
+pub struct Document {
+    kind: Kind,
+    path: Option<PathBuf>,
+    buffer: Buffer,
+    version: i32,
+    state: Option<State>,
+    good: Option<Good>,
+}
+
+/// What was worked out for a text.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub analysis: Analysis,
+    pub anchors: Anchors,
+    pub directive: Option<Directive>,
+}
+
+/// What was worked out for the text as it was when it last meant a whole model.
+#[derive(Debug)]
+pub(crate) struct Good {
+    pub analysis: Analysis,
+    /// Where its hints stand in the text as it is now.
+    pub anchors: Vec<GoodAnchor>,
+}
+
+/// Where a hint from before an error stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GoodAnchor {
+    pub line: usize,
+    pub subject: Subject,
+    /// Whether the line was edited since.
+    pub touched: bool,
+}
+
+impl Document {
+    /// A document with a text. `path` says what kind of file it is; without one it may be a spec.
+    pub fn new(path: Option<PathBuf>, version: i32, text: String) -> Document {
+        Document {
+            kind: kind_of(path.as_deref()),
+            path,
+            buffer: Buffer::new(text),
+            version,
+            state: None,
+            good: None,
+        }
+    }
+
+    /// The text.
+    pub fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// The editor's number for the text.
+    pub fn version(&self) -> i32 {
+        self.version
+    }
+
+    /// Whether it is a settings file.
+    pub fn is_config(&self) -> bool {
+        self.kind == Kind::Config
+    }
+
+    /// Where it is on disk, if it is.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The folder that it is in.
+    pub fn folder(&self) -> Option<&Path> {
+        self.path.as_deref()?.parent()
+    }
+
+    /// Replaces bytes of the text, or all of it.
+    pub(crate) fn edit(&mut self, version: i32, range: Option<Range<usize>>, text: &str) {
+        self.version = version;
+        if let Some(state) = self.state.take()
+            && state.analysis.is_complete()
+        {
+            let anchor = |&(line, subject): &(usize, Subject)| GoodAnchor {
+                line,
+                subject,
+                touched: false,
+            };
+            self.good = Some(Good {
+                anchors: state.anchors.all().iter().map(anchor).collect(),
+                analysis: state.analysis,
+            });
+        }
+        let Some(range) = range else {
+            self.buffer = Buffer::new(text);
+            self.good = None;
+            return;
+        };
+        let range = range.start..range.end.max(range.start);
+        let (first, last) = (
+            self.buffer.line_of(range.start),
+            self.buffer.line_of(range.end),
+        );
+        let whole_lines = text.is_empty() || text.ends_with(['\n', '\r']);
+        let moves = Moves {
+            first,
+            last,
+            from_start: self.buffer.line(first).start == range.start,
+            clean_end: self.buffer.line(last).start == range.end && whole_lines,
+            before: self.buffer.line_count(),
+            after: {
+                self.buffer.replace(range, text);
+                self.buffer.line_count()
+            },
+        };
+        if let Some(good) = &mut self.good {
+            good.anchors
+                .retain_mut(|anchor| match moves.line(anchor.line) {
+                    Some((line, touched)) => {
+                        anchor.line = line;
+                        anchor.touched |= touched;
+                        true
+                    }
+                    None => false,
+                });
+        }
+    }
+
+    /// What was worked out for the text, if it is a spec; worked out now if it was not.
+    pub(crate) fn state(&mut self, dims: &Dims) -> Option<&State> {
+        let text = self.buffer.text();
+        if self.kind != Kind::Toml || text.len() > MAX_TEXT || !self.might_be_spec() {
+            self.state = None;
+            return None;
+        }
+        let current = |state: &State| state.analysis.dims == *dims;
+        if !self.state.as_ref().is_some_and(current) {
+            self.state = None;
+            let analysis = Analysis::new(text, dims);
+            if is_spec(&analysis) {
+                self.state = Some(State {
+                    anchors: Anchors::of_spec(&analysis.document, &self.buffer),
+                    directive: config::directive(text),
+                    analysis,
+                });
+            }
+        }
+        self.state.as_ref()
+    }
+
+    /// What was worked out for the text, if it was.
+    pub(crate) fn known(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// What was worked out before the text had an error.
+    pub(crate) fn good(&self) -> Option<&Good> {
+        self.good.as_ref()
+    }
+
+    /// Throws away what was worked out.
+    pub(crate) fn forget(&mut self) {
+        self.state = None;
+        self.good = None;
+    }
+
+    /// Whether the text can be a spec at all: told without parsing, so that other files cost nothing.
+    fn might_be_spec(&self) -> bool {
+        const OTHERS: [&str; 6] = [
+            "Cargo.toml",
+            "pyproject.toml",
+            "rustfmt.toml",
+            "clippy.toml",
+            "taplo.toml",
+            "Pipfile",
+        ];
+        let path = self.path.as_deref();
+        let name = path
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
+        let text = self.buffer.text();
+        !name.is_some_and(|name| OTHERS.contains(&name))
+            && (text.contains("layers") || text.contains("model"))
+    }
+}
+
+/// Where an edit moves lines to.
+struct Moves {
+    /// The lines that it begins and ends in.
+    first: usize,
+    last: usize,
+    /// Whether it begins where its first line begins.
+    from_start: bool,
+    /// Whether it leaves its last line as it was: it ends where that begins, with whole lines.
+    clean_end: bool,
+    /// How many lines the text had before and after.
+    before: usize,
+    after: usize,
+}
+
+impl Moves {
+    /// Where a line is now, and whether it was touched; `None` if it is gone.
+    fn line(&self, line: usize) -> Option<(usize, bool)> {
+        let moved = (line + self.after).saturating_sub(self.before);
+        match line {
+            line if line < self.first => Some((line, false)),
+            line if line > self.last => Some((moved, false)),
+            line if line == self.last && self.from_start => Some((moved, !self.clean_end)),
+            line if line == self.first && !self.from_start => Some((line, true)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a text is a spec, and not another TOML file with a table called `model`.
+fn is_spec(analysis: &Analysis) -> bool {
+    let document = &analysis.document;
+    let says_something = !document.layers.is_empty()
+        || !document.inputs.is_empty()
+        || analysis.diagnostics.is_empty();
+    document.is_spec() && says_something
+}
+
+fn kind_of(path: Option<&Path>) -> Kind {
+    let name = path
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
+    match name {
+        // An unsaved document has no name that tells.
+        None => Kind::Toml,
+        Some(CONFIG_FILE) => Kind::Config,
+        Some(name) if name.ends_with(".toml") => Kind::Toml,
+        Some(_) => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where each line of `text` is after an edit, or `-`; touched ones with a star.
+    fn moved(text: &str, range: Range<usize>, with: &str) -> String {
+        let lines = text.matches('\n').count() + 1;
+        let mut document = Document::new(None, 1, text.into());
+        document.good = Some(Good {
+            analysis: Analysis::new("", &Dims::new()),
+            anchors: (0..lines)
+                .map(|line| GoodAnchor {
+                    line,
+                    subject: Subject::Layer(line),
+                    touched: false,
+                })
+                .collect(),
+        });
+        document.edit(2, Some(range), with);
+        let anchors = document.good.map(|good| good.anchors).unwrap_or_default();
+        let shown = (0..lines).map(|line| {
+            let found = anchors
+                .iter()
+                .find(|anchor| anchor.subject == Subject::Layer(line));
+            found.map_or("-".into(), |anchor| {
+                format!("{}{}", anchor.line, if anchor.touched { "*" } else { "" })
+            })
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn hints_move_with_their_lines() {
+        let text = "aa\nbb\ncc\ndd";
+        assert_eq!(moved(text, 4..4, "x"), "0 1* 2 3");
+        assert_eq!(moved(text, 3..3, "x"), "0 1* 2 3");
+        assert_eq!(moved(text, 3..3, "new\n"), "0 2 3 4");
+        assert_eq!(moved(text, 5..5, "\nnew"), "0 1* 3 4");
+        assert_eq!(moved(text, 3..6, ""), "0 - 1 2");
+        assert_eq!(moved(text, 4..7, ""), "0 1* - 2");
+        assert_eq!(moved(text, 0..0, "a\nb\n"), "2 3 4 5");
+        assert_eq!(moved(text, 0..9, "x\ny\n"), "- - - 2");
+    }
+}

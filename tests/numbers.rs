@@ -1,5 +1,8 @@
 //! Numbers that the project was asked for by name, and what the formulas of its own conventions give.
 
+// A test that cannot go on fails; there is nobody to give an error to.
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use modelcost_core::convention::{Options as CountOptions, find};
@@ -249,11 +252,11 @@ fn frozen_attention_is_fused() {
     // ptflops 0.7.5 on modules of torch 2.15 in eval mode with requires_grad=False, gradients enabled.
     let attention = "mha = 'MultiheadAttention(12, 4, batch_first=True)(input, input, input)'";
     let trace = frozen("[2, 5, 12]", attention);
-    assert_eq!(count(&trace, "ptflops/pytorch"), 4_680);
+    assert_eq!(count(&trace, "ptflops/pytorch"), 3_880);
     assert_eq!(count(&trace, "ptflops/aten"), 0);
     let layer = "layer = 'TransformerEncoderLayer(12, 4, 16, batch_first=True)'";
     let trace = frozen("[2, 5, 12]", layer);
-    assert_eq!(count(&trace, "ptflops/pytorch"), 6_160);
+    assert_eq!(count(&trace, "ptflops/pytorch"), 6_060);
     assert_eq!(count(&trace, "ptflops/aten"), 4_120);
     let nested = "inner = [\"TransformerEncoderLayer(12, 4, 16, batch_first=True)\"]";
     assert_eq!(count(&frozen("[2, 5, 12]", nested), "ptflops/aten"), 0);

@@ -25,8 +25,9 @@ static PTFLOPS_0_6_9: Lazy<pytorch::Ptflops> = Lazy::new(|| pytorch::Ptflops {
     passes_batch: false,
 });
 
-static ATEN: Lazy<Table> =
-    Lazy::new(|| Table::built_in(include_str!("../rules/ptflops-0.7.5-aten.toml")));
+static ATEN: Lazy<aten::Aten> = Lazy::new(|| aten::Aten {
+    table: Table::built_in(include_str!("../rules/ptflops-0.7.5-aten.toml")),
+});
 
 inventory::submit! { Registration {
     id: "ptflops", version: "0.7.5", variant: "pytorch", default_variant: true, order: 30,

@@ -151,11 +151,11 @@ pub fn curve(points: &[(f64, Dim)], x_label: &str, y_label: &str) -> String {
             escape(&title)
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<text class=\"value\" x=\"{:.1}\" y=\"24\" text-anchor=\"end\">{}</text>\
          <text class=\"value\" x=\"{left}\" y=\"{:.1}\">{}</text>\
-         <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} {}</text></svg>\n",
+         <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} {}</text></svg>",
         left - 8.0,
         escape(&scaled(&Dim::Const(top as i128), Units::Auto)),
         height - bottom + 20.0,

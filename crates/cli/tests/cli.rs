@@ -1,5 +1,8 @@
 //! The program as a user runs it, on the repository's examples.
 
+// A test that cannot go on fails; there is nobody to give an error to.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -75,10 +75,10 @@ pub fn hover(
             span,
         );
     }
-    if let Some(at) = names::expression_at(document, offset) {
-        if let Some(found) = expression_hover(analysis, convention, settings, text, &at, offset) {
-            return Some(found);
-        }
+    if let Some(at) = names::expression_at(document, offset)
+        && let Some(found) = expression_hover(analysis, convention, settings, text, &at, offset)
+    {
+        return Some(found);
     }
     let layer = layer.filter(|layer| matches!(layer.content, Content::Expr(_)))?;
     said(

@@ -154,12 +154,11 @@ pub fn folds(buffer: &Buffer) -> Vec<(usize, usize)> {
             && arrays.is_empty()
             && content.trim_end().ends_with(']')
             && !content.contains('=');
-        if is_header {
-            if let Some(start) = header.replace(line)
-                && last_content > start
-            {
-                out.push((start, last_content));
-            }
+        if is_header
+            && let Some(start) = header.replace(line)
+            && last_content > start
+        {
+            out.push((start, last_content));
         }
         match (comment, content.starts_with('#')) {
             (None, true) => comment = Some(line),

@@ -1,5 +1,8 @@
 //! Every request, over stdio, on fixtures: what an editor is given.
 
+// A test that cannot go on fails; there is nobody to give an error to.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Client, cursor, find};

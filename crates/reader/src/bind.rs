@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use crate::Options;
 
 /// Binds the dimensions of a trace whose shapes are already known.
-pub fn bind(trace: &mut Trace, options: &Options) -> Result<(), Diagnostic> {
+pub fn bind(trace: &mut Trace, options: &Options) -> Result<(), Box<Diagnostic>> {
     let mut bindings: BTreeMap<SmolStr, Dim> = BTreeMap::new();
     let symbols: Vec<SmolStr> = input_shapes(trace)
         .flat_map(|(_, _, shape)| shape)
@@ -29,7 +29,8 @@ pub fn bind(trace: &mut Trace, options: &Options) -> Result<(), Diagnostic> {
             return Err(Diagnostic::without_place(format!(
                 "the model has no free dimension '{name}'"
             ))
-            .with_help(help));
+            .with_help(help)
+            .into());
         }
         bindings.insert(name.clone(), size.clone());
     }
@@ -49,7 +50,8 @@ pub fn bind(trace: &mut Trace, options: &Options) -> Result<(), Diagnostic> {
             });
             return Err(
                 Diagnostic::without_place(format!("the model does not have {what}"))
-                    .with_help(format!("its inputs are {}", names.join(", "))),
+                    .with_help(format!("its inputs are {}", names.join(", ")))
+                    .into(),
             );
         };
         // The last shape given for an input is meant.
@@ -87,7 +89,7 @@ fn unify(
     own: &Shape,
     wanted: &Shape,
     bindings: &mut BTreeMap<SmolStr, Dim>,
-) -> Result<(), Diagnostic> {
+) -> Result<(), Box<Diagnostic>> {
     let text = |shape: &Shape| {
         shape
             .iter()
@@ -95,13 +97,14 @@ fn unify(
             .collect::<Vec<_>>()
             .join("×")
     };
-    let fixed = || {
+    let fixed = || -> Box<Diagnostic> {
         Diagnostic::without_place(format!(
             "the model was exported for {name} {}, and {} does not fit it",
             text(own),
             text(wanted)
         ))
         .with_help("export it with dynamic_shapes, or write a TOML spec, to try other sizes")
+        .into()
     };
     if own.len() != wanted.len() {
         return Err(fixed());

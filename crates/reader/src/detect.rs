@@ -29,7 +29,7 @@ const KINDS: &str = "modelcost reads TOML specs (.toml), ONNX (.onnx, .onnxtxt),
 /// # Errors
 ///
 /// When it cannot be opened, is a folder, is empty, or is of no known kind.
-pub fn detect(path: &Path) -> Result<Kind, Diagnostic> {
+pub fn detect(path: &Path) -> Result<Kind, Box<Diagnostic>> {
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             Diagnostic::without_place("there is no such file").with_help("check the path")
@@ -38,17 +38,23 @@ pub fn detect(path: &Path) -> Result<Kind, Diagnostic> {
     })?;
     if metadata.is_dir() {
         return Err(
-            Diagnostic::without_place("this is a folder, not a model file").with_help(KINDS),
+            Diagnostic::without_place("this is a folder, not a model file")
+                .with_help(KINDS)
+                .into(),
         );
     }
     if metadata.len() == 0 {
-        return Err(Diagnostic::without_place("the file is empty").with_help(KINDS));
+        return Err(Diagnostic::without_place("the file is empty")
+            .with_help(KINDS)
+            .into());
     }
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut head));
     read.map_err(|error| Diagnostic::without_place(format!("the file cannot be read: {error}")))?;
     of(path, &head).ok_or_else(|| {
-        Diagnostic::without_place("this is no model file of a known kind").with_help(KINDS)
+        Diagnostic::without_place("this is no model file of a known kind")
+            .with_help(KINDS)
+            .into()
     })
 }
 

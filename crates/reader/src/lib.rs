@@ -79,7 +79,7 @@ impl Model {
             (None, "pt2") => {
                 let mut trace = self.trace.clone();
                 bind::bind(&mut trace, options)
-                    .map_err(|diagnostic| OpenError::new(&self.path, diagnostic))?;
+                    .map_err(|diagnostic| OpenError::new(&self.path, *diagnostic))?;
                 Ok(Model {
                     path: self.path.clone(),
                     trace,
@@ -118,12 +118,12 @@ impl Model {
 /// Reads a model file of any kind.
 pub fn open(path: &Path, options: &Options) -> Result<Model, OpenError> {
     let fail = |diagnostic| OpenError::new(path, diagnostic);
-    match detect(path).map_err(fail)? {
+    match detect(path).map_err(|diagnostic| fail(*diagnostic))? {
         Kind::Spec => open_spec(path, options),
         Kind::Archive | Kind::Checkpoint => {
             let read = modelcost_export::read_path(path);
             let mut trace = read.map_err(|error| fail(without_file(&error, path)))?;
-            bind::bind(&mut trace, options).map_err(fail)?;
+            bind::bind(&mut trace, options).map_err(|diagnostic| fail(*diagnostic))?;
             Ok(Model {
                 path: path.into(),
                 trace,

@@ -109,6 +109,9 @@ fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
     Ok(out)
 }
 
+/// One file's rows, and where the file stands in the list.
+type Answered = (usize, Result<Vec<Row>, Failed>);
+
 /// Reads and counts all models on all processors, with a bar when that takes a while at a terminal.
 fn count_all(
     paths: &[PathBuf],
@@ -124,7 +127,7 @@ fn count_all(
         ProgressBar::hidden()
     };
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Vec<Row>, Failed>)>> = Mutex::new(Vec::new());
+    let done: Mutex<Vec<Answered>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {

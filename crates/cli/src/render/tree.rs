@@ -99,8 +99,7 @@ fn lines_to_text(
     }
     let units = answer.output.units;
     let mut lines = Vec::new();
-    for index in 0..rows.len() {
-        let layer = rows[index];
+    for (index, layer) in rows.iter().enumerate() {
         let (name, width) = name(index);
         let below = entries
             .get(&layer.module)

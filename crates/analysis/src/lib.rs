@@ -11,4 +11,5 @@ pub mod memory;
 pub mod reconcile;
 pub mod roofline;
 pub mod scenario;
+pub mod storage;
 mod wording;

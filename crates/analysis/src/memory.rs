@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use modelcost_core::dim::Dim;
+use modelcost_core::table::describe;
 use modelcost_core::trace::{CallId, Origin, Target, TensorId, Trace};
 use serde::Serialize;
+
+use crate::storage::Storage;
 
 /// A model's memory, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,75 +63,34 @@ pub enum MemoryError {
     Unknown(String),
 }
 
-/// Operators that give another view of their first argument's storage. `aten.reshape` copies only
-/// when it must, and `aten.contiguous` only what is not; both are taken as views.
-const VIEWS: &[&str] = &[
-    "view",
-    "view_as",
-    "reshape",
-    "_unsafe_view",
-    "flatten",
-    "unflatten",
-    "transpose",
-    "permute",
-    "t",
-    "expand",
-    "expand_as",
-    "slice",
-    "select",
-    "narrow",
-    "split",
-    "split_with_sizes",
-    "chunk",
-    "unbind",
-    "unsqueeze",
-    "squeeze",
-    "unfold",
-    "detach",
-    "alias",
-    "contiguous",
-    "movedim",
-    "moveaxis",
-    "swapaxes",
-    "swapdims",
-    "diagonal",
-    "numpy_T",
-    "mT",
-    "adjoint",
-    "unsafe_split",
-    "unsafe_chunk",
-    "tensor_split",
-    "view_as_real",
-    "view_as_complex",
-    "real",
-    // Nothing is dropped in eval mode: the input is returned.
-    "dropout",
-    "feature_dropout",
-    "alpha_dropout",
-    "feature_alpha_dropout",
-    "identity",
-    "lift_fresh_copy",
-];
-
-/// Whether an operator moves no data at all.
-pub fn is_view(operator: &str) -> bool {
-    VIEWS.contains(&operator.strip_prefix("aten.").unwrap_or(operator))
-}
-
-/// Whether an operator's output is its first argument's storage. A name that ends in `_` works in
-/// place.
-fn shares_storage(operator: &str) -> bool {
-    is_view(operator) || (operator.ends_with('_') && !operator.ends_with("__"))
-}
-
 /// Bytes of one tensor.
 pub fn bytes_of(trace: &Trace, id: TensorId) -> Result<u128, MemoryError> {
+    bytes_in(trace, id, None)
+}
+
+/// Bytes of one tensor, floating-point numbers taking so many bits.
+pub fn bytes_in(trace: &Trace, id: TensorId, float_bits: Option<u32>) -> Result<u128, MemoryError> {
     let tensor = trace.tensor(id);
     let (Some(shape), Some(dtype)) = (&tensor.shape, tensor.dtype) else {
-        return Err(MemoryError::Unknown(format!("{:?}", tensor.origin)));
+        return Err(MemoryError::Unknown(made_by(trace, tensor.origin)));
+    };
+    let bits = match float_bits {
+        Some(bits) if dtype.is_floating_point() => bits,
+        _ => dtype.bits(),
     };
     let numel = constant(&Dim::product(shape))?;
-    Ok((numel * u128::from(dtype.bits())).div_ceil(8))
+    Ok((numel * u128::from(bits)).div_ceil(8))
+}
+
+/// Where a tensor comes from, for a message.
+fn made_by(trace: &Trace, origin: Origin) -> String {
+    match origin {
+        Origin::Input => "an input".into(),
+        Origin::Parameter(id) => trace.parameter(id).name.to_string(),
+        Origin::Buffer(_) => "a buffer".into(),
+        Origin::Constant => "a constant".into(),
+        Origin::Call(id) => describe(trace, id),
+    }
 }
 
 fn constant(dim: &Dim) -> Result<u128, MemoryError> {
@@ -179,7 +141,7 @@ pub fn memory(trace: &Trace) -> Result<Memory, MemoryError> {
         inputs += bytes_of(trace, *id)?;
     }
     let steps = steps(trace);
-    let storage = storages(trace, &steps);
+    let storage = Storage::new(trace);
     let lifetimes = lifetimes(trace, &steps, &storage)?;
     // Bytes that appear and disappear at each step, then a running sum.
     let mut change = vec![0i128; steps.len() + 2];
@@ -215,37 +177,13 @@ struct Life {
     bytes: u128,
 }
 
-/// Which tensor owns the storage of each tensor that a step makes.
-fn storages(trace: &Trace, steps: &[CallId]) -> HashMap<TensorId, TensorId> {
-    let mut storage: HashMap<TensorId, TensorId> = HashMap::new();
-    for id in steps {
-        let call = trace.call(*id);
-        let Target::Operator(name) = &call.target else {
-            continue;
-        };
-        let base = if shares_storage(name) {
-            call.arguments
-                .iter()
-                .flat_map(|argument| argument.value.tensors())
-                .next()
-        } else {
-            None
-        };
-        let base = base.map(|base| storage.get(&base).copied().unwrap_or(base));
-        for output in call.output.tensors() {
-            storage.entry(output).or_insert(base.unwrap_or(output));
-        }
-    }
-    storage
-}
-
 /// From making to last reading, of every storage that a step makes.
 fn lifetimes(
     trace: &Trace,
     steps: &[CallId],
-    storage: &HashMap<TensorId, TensorId>,
+    storage: &Storage,
 ) -> Result<HashMap<TensorId, Life>, MemoryError> {
-    let owner = |tensor: TensorId| storage.get(&tensor).copied().unwrap_or(tensor);
+    let owner = |tensor: TensorId| storage.owner(tensor);
     let mut lives: HashMap<TensorId, Life> = HashMap::new();
     for (step, id) in steps.iter().enumerate() {
         let call = trace.call(*id);
@@ -273,7 +211,7 @@ fn lifetimes(
             }
         }
     }
-    for output in trace.output.tensors() {
+    for output in trace.outputs() {
         if let Some(life) = lives.get_mut(&owner(output)) {
             life.last_read = steps.len();
         }

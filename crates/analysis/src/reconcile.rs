@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::category::{self, Category};
 use crate::figure::Figure;
-use crate::scenario::Scenario;
+pub use crate::scenario::Scenario;
 
 mod differ;
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use modelcost_core::convention::Unit;
 use modelcost_core::report::Report;
-use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
+use modelcost_core::trace::{CallId, ModuleId, Trace};
 use serde::{Deserialize, Serialize};
 
-use crate::memory::{MemoryError, bytes_of, steps};
+use crate::memory::{MemoryError, bytes_in, steps};
+use crate::storage::Storage;
 
 /// A chip's published figures.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -119,12 +120,13 @@ pub fn roofline(
     }
     let mut order: Vec<ModuleId> = Vec::new();
     let mut seen: HashSet<ModuleId> = HashSet::new();
+    let (storage, bits) = (Storage::new(trace), float_bits(dtype));
     for step in steps(trace) {
         let module = trace.enclosing_module(step);
         if seen.insert(module) {
             order.push(module);
         }
-        by_module.entry(module).or_default().1 += traffic(trace, step)?;
+        by_module.entry(module).or_default().1 += traffic(trace, &storage, step, bits)?;
     }
     let paths: HashMap<ModuleId, String> = trace
         .named_modules()
@@ -178,13 +180,26 @@ pub enum RooflineError {
     Memory(#[from] MemoryError),
 }
 
+/// How wide the numbers of a rate are; `tf32` is computed in fewer bits but stored in 32.
+fn float_bits(dtype: &str) -> u32 {
+    match dtype {
+        "float64" => 64,
+        "float16" | "bfloat16" => 16,
+        "float8" | "int8" => 8,
+        "int4" | "float4" => 4,
+        _ => 32,
+    }
+}
+
 /// Bytes that a step reads and writes; a step that only makes a view moves none.
-fn traffic(trace: &Trace, step: CallId) -> Result<f64, MemoryError> {
+fn traffic(
+    trace: &Trace,
+    storage: &Storage,
+    step: CallId,
+    float_bits: u32,
+) -> Result<f64, MemoryError> {
     let call = trace.call(step);
-    let Target::Operator(name) = &call.target else {
-        return Ok(0.0);
-    };
-    if crate::memory::is_view(name) {
+    if storage.moves_nothing(call) {
         return Ok(0.0);
     }
     let reads = call
@@ -196,7 +211,7 @@ fn traffic(trace: &Trace, step: CallId) -> Result<f64, MemoryError> {
     for tensor in reads.chain(call.output.tensors()) {
         if !seen.contains(&tensor) {
             seen.push(tensor);
-            bytes += bytes_of(trace, tensor)?;
+            bytes += bytes_in(trace, tensor, Some(float_bits))?;
         }
     }
     Ok(bytes as f64)

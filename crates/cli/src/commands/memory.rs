@@ -5,13 +5,17 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use modelcost_analysis::memory::{Memory, memory};
 use modelcost_analysis::roofline::{Bound, Chip, Roofline, chips, parse_chips, roofline};
+use modelcost_core::convention::Options;
+use modelcost_core::report::Extra;
+use modelcost_reader::Model;
 use serde::Serialize;
 
 use super::explain::count;
-use super::{convention, open};
+use super::{all_conventions, convention, open};
 use crate::args::{MemoryArgs, TextFormat};
 use crate::errors::Failed;
 use crate::render::json_text;
+use crate::units::grouped;
 
 const BOLD: Style = Style::new().bold();
 const FAINT: Style = AnsiColor::BrightBlack.on_default();
@@ -24,8 +28,17 @@ struct Document<'a> {
     inference: u128,
     training_sgd: u128,
     training_adam: u128,
+    tools: &'a [Printed],
     #[serde(skip_serializing_if = "Option::is_none")]
     roofline: Option<&'a Roofline>,
+}
+
+/// What a tool prints about memory.
+#[derive(Serialize)]
+struct Printed {
+    convention: String,
+    #[serde(flatten)]
+    figure: Extra,
 }
 
 pub fn run(args: &MemoryArgs) -> Result<String, Failed> {
@@ -44,6 +57,7 @@ pub fn run(args: &MemoryArgs) -> Result<String, Failed> {
             )
         }
     };
+    let tools = printed(&model);
     if args.format == TextFormat::Json {
         return Ok(json_text(&Document {
             schema: "modelcost-memory/1",
@@ -52,14 +66,60 @@ pub fn run(args: &MemoryArgs) -> Result<String, Failed> {
             training_sgd: bytes.training_sgd(),
             training_adam: bytes.training_adam(),
             bytes: &bytes,
+            tools: &tools,
             roofline: roof.as_ref(),
         }));
     }
     let mut out = text(&bytes);
+    out += &printed_text(&tools);
     if let Some(roof) = &roof {
         out += &roofline_text(roof);
     }
     Ok(out)
+}
+
+/// The figures about memory among what the conventions report besides their counts.
+fn printed(model: &Model) -> Vec<Printed> {
+    let is_about_memory = |name: &str| name.ends_with("(MB)") || name == "activations";
+    let mut out = Vec::new();
+    for convention in all_conventions() {
+        let Ok(report) = convention.count(&model.trace, &Options::default()) else {
+            continue;
+        };
+        let figures = report.extras.into_iter();
+        out.extend(
+            figures
+                .filter(|figure| is_about_memory(&figure.name))
+                .map(|figure| Printed {
+                    convention: report.convention.identity(),
+                    figure,
+                }),
+        );
+    }
+    out
+}
+
+fn printed_text(tools: &[Printed]) -> String {
+    let mut out = String::new();
+    let mut last = "";
+    for Printed { convention, figure } in tools {
+        if convention != last {
+            let _ = writeln!(out, "\n{BOLD}{convention}{BOLD:#} prints");
+            last = convention;
+        }
+        let exact = figure
+            .exact
+            .as_ref()
+            .filter(|exact| exact.to_string() != figure.value)
+            .map(|exact| format!("{} bytes", grouped(exact)))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "{:<34} {:>12}  {FAINT}{exact}{FAINT:#}",
+            figure.name, figure.value
+        );
+    }
+    out
 }
 
 fn find_chip(name: &str, args: &MemoryArgs) -> Result<Chip, Failed> {

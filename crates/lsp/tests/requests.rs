@@ -8,7 +8,7 @@ mod common;
 use common::{Client, cursor, find};
 use serde_json::{Value, json};
 
-const URI: &str = "file:///work/resnet50.toml";
+const URI: &str = "file:///models/resnet50.toml";
 const RESNET: &str = include_str!("fixtures/resnet50.toml");
 
 fn pretty(value: &Value) -> String {

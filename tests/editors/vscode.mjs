@@ -69,11 +69,21 @@ const shows = (needle, hint, patience) =>
   until(`'${hint}' beside '${needle}'`, async () => (await line(needle)).includes(hint), patience);
 const statusBar = async () => plain((await page.locator(".statusbar").allTextContents()).join(" "));
 
+/** Opens a file. The list of recent files may still stand below a name just typed, so the row itself is clicked. */
 async function open(name) {
-  await page.keyboard.press("Control+P");
-  await page.locator(".quick-input-widget input").fill(name);
-  await page.locator(".quick-input-list .monaco-list-row").filter({ hasText: name }).first().waitFor();
-  await page.keyboard.press("Enter");
+  await until(
+    `${name} in the active tab`,
+    async () => {
+      await page.keyboard.press("Control+P");
+      await page.locator(".quick-input-widget input").fill(name);
+      const row = page.locator(".quick-input-list .monaco-list-row").filter({ hasText: name }).first();
+      await row.click({ timeout: 10_000 });
+      const tab = page.locator(".editor-group-container.active .tab.active").filter({ hasText: name });
+      await tab.waitFor({ timeout: 10_000 });
+      return true;
+    },
+    120_000,
+  );
 }
 
 async function command(title) {

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Fills fuzz/corpus from the repository's fixtures, which is where fuzzing starts. Python 3 only.
+
+Corpora are not committed: they grow by thousands of files and are found again in minutes.
+"""
+
+import hashlib
+import pathlib
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CORPUS = ROOT / "fuzz" / "corpus"
+LARGEST = 64 * 1024  # of a seed: fuzzers get nowhere with large ones
+
+
+def put(target: str, data: bytes) -> None:
+    if len(data) > LARGEST:
+        return
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
+
+
+def whole(target: str, *patterns: str) -> None:
+    """Fixtures as they are."""
+    for pattern in patterns:
+        for path in sorted(ROOT.glob(pattern)):
+            put(target, path.read_bytes())
+
+
+def inside(target: str, entry: str, *patterns: str) -> None:
+    """One entry of every archive."""
+    for pattern in patterns:
+        for path in sorted(ROOT.glob(pattern)):
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if name.endswith(entry):
+                        put(target, archive.read(name))
+
+
+whole("pt2", "tests/corpus/small/*.pt2")
+inside("pt2_program", "models/model.json", "tests/corpus/small/*.pt2")
+inside("pt2_program", "serialized_exported_program.json", "tests/corpus/small/*.pt2")
+whole("spec", "examples/*.toml", "tests/specs/*.toml")
+
+for folder in sorted(CORPUS.iterdir()):
+    print(f"{folder.name}: {len(list(folder.iterdir()))} seeds")

@@ -14,12 +14,13 @@ use crate::analysis::Analysis;
 use crate::card;
 use crate::completion::{self, Item};
 use crate::config::{Settings, Units};
+use crate::content::Content;
 use crate::format;
 use crate::hints::Subject;
 use crate::hover::{self, Hover};
-use crate::model::Subjects;
+use crate::model::Model;
 use crate::names::{self, RenameError};
-use crate::outline::{self, OutlineItem};
+use crate::outline::OutlineItem;
 use crate::signature::{self, SignatureHelp};
 use crate::workspace::{Choice, Workspace};
 
@@ -54,29 +55,48 @@ pub struct Status {
 }
 
 impl Workspace {
+    /// Answers about a model of any kind.
     fn with<T>(
+        &mut self,
+        uri: &str,
+        answer: impl FnOnce(&Content, &Choice, &Settings, &str) -> T,
+    ) -> Option<T> {
+        let choice = self.choice(uri)?;
+        let (settings, _) = self.settings(uri);
+        self.content(uri)?;
+        let (content, text) = self.known(uri)?;
+        Some(answer(content, &choice, &settings, text))
+    }
+
+    /// Answers about a spec.
+    fn with_spec<T>(
         &mut self,
         uri: &str,
         answer: impl FnOnce(&Analysis, &Choice, &Settings, &str) -> T,
     ) -> Option<T> {
-        let choice = self.choice(uri)?;
-        let (settings, _) = self.settings(uri);
-        self.analysis(uri)?;
-        let (analysis, text) = self.analyzed(uri)?;
-        Some(answer(analysis, &choice, &settings, text))
+        self.with(uri, |content, choice, settings, text| {
+            Some(answer(content.spec()?, choice, settings, text))
+        })?
     }
 
     /// What is said about the thing at an offset.
     pub fn hover(&mut self, uri: &str, offset: usize) -> Option<Hover> {
-        self.with(uri, |analysis, choice, settings, text| {
-            hover::hover(analysis, choice.convention, settings, text, offset)
+        self.with(uri, |content, choice, settings, text| match content {
+            Content::Spec(analysis) => {
+                hover::hover(analysis, choice.convention, settings, text, offset)
+            }
+            Content::Program(program) => {
+                let (subject, span) = program.subject_at(offset)?;
+                let markdown = card::card(&**program, choice.convention, settings, subject)?;
+                Some(Hover { markdown, span })
+            }
         })?
     }
 
     /// What a hint's subject costs and why.
     pub fn card(&mut self, uri: &str, subject: Subject) -> Option<String> {
-        self.with(uri, |analysis, choice, settings, _| {
-            card::card(analysis, choice.convention, settings, subject)
+        self.with(uri, |content, choice, settings, _| {
+            card::card(content.subjects(), choice.convention, settings, subject)
         })?
     }
 
@@ -85,7 +105,7 @@ impl Workspace {
         if let Some(document) = self.document(uri).filter(|document| document.is_config()) {
             return completion::complete_config(document.buffer().text(), offset);
         }
-        self.with(uri, |analysis, _, _, text| {
+        self.with_spec(uri, |analysis, _, _, text| {
             completion::complete(analysis, text, offset)
         })
         .unwrap_or_default()
@@ -93,14 +113,14 @@ impl Workspace {
 
     /// The signature of the call at an offset.
     pub fn signature_help(&mut self, uri: &str, offset: usize) -> Option<SignatureHelp> {
-        self.with(uri, |analysis, _, _, text| {
+        self.with_spec(uri, |analysis, _, _, text| {
             signature::signature_help(analysis, text, offset)
         })?
     }
 
     /// Where the name at an offset is defined, and where it is used; the definition first.
     pub fn occurrences(&mut self, uri: &str, offset: usize) -> Vec<Range<usize>> {
-        let found = self.with(uri, |analysis, _, _, text| {
+        let found = self.with_spec(uri, |analysis, _, _, text| {
             names::occurrences(&analysis.document, text, offset)
         });
         found.flatten().map_or(Vec::new(), |(_, spans)| spans)
@@ -113,24 +133,26 @@ impl Workspace {
         offset: usize,
         new: &str,
     ) -> Option<Result<Vec<Range<usize>>, RenameError>> {
-        self.with(uri, |analysis, _, _, text| {
+        self.with_spec(uri, |analysis, _, _, text| {
             names::rename(&analysis.document, text, offset, new)
         })
     }
 
     /// The structure of a document.
     pub fn outline(&mut self, uri: &str) -> Vec<OutlineItem> {
-        self.with(uri, |analysis, _, _, text| outline::outline(analysis, text))
+        self.with(uri, |content, _, _, text| content.outline(text))
             .unwrap_or_default()
     }
 
     /// The lines of a document that can be folded.
     pub fn folds(&mut self, uri: &str) -> Vec<(usize, usize)> {
-        if self.analysis(uri).is_none() {
+        if self.content(uri).is_none() {
             return Vec::new();
         }
-        self.document(uri)
-            .map_or(Vec::new(), |document| outline::folds(document.buffer()))
+        match (self.known(uri), self.document(uri)) {
+            (Some((content, _)), Some(document)) => content.folds(document.buffer()),
+            _ => Vec::new(),
+        }
     }
 
     /// What is offered at a range.
@@ -141,7 +163,7 @@ impl Workspace {
         };
         let mut out = actions::fixes(&diagnostics, document.buffer().text(), &range);
         let directive = self.directive(uri);
-        let rest = self.with(uri, |analysis, choice, _, text| {
+        let rest = self.with_spec(uri, |analysis, choice, _, text| {
             let fix = actions::fix_size(analysis, &diagnostics, text, &range);
             let mut rest: Vec<Action> = fix.into_iter().collect();
             rest.extend(actions::rewrites(analysis, text, range.start));
@@ -178,17 +200,9 @@ impl Workspace {
         let Some(status) = self.status(uri) else {
             return Vec::new();
         };
-        let Some(analysis) = self.analysis(uri) else {
+        let Some(span) = self.content(uri).and_then(Content::head) else {
             return Vec::new();
         };
-        let document = &analysis.document;
-        let Some(span) = document
-            .model_span
-            .or(document.name.as_ref().map(|name| name.span))
-        else {
-            return Vec::new();
-        };
-        let span = span.range();
         let mut total: Vec<String> = Vec::new();
         total.extend(status.count.clone());
         total.extend(status.params.clone());
@@ -218,10 +232,10 @@ impl Workspace {
     /// The convention and totals of a document.
     pub fn status(&mut self, uri: &str) -> Option<Status> {
         let choice = self.choice(uri)?;
-        let (analysis, stale) = self.whole(uri)?;
-        let numbers = analysis.model().numbers(choice.convention);
+        let (content, stale) = self.whole(uri)?;
+        let numbers = content.subjects().model().numbers(choice.convention);
         // Half a model has no totals.
-        let known = analysis.is_complete();
+        let known = content.is_complete();
         let total = numbers.total().filter(|_| known);
         let total_params = numbers.total_params().filter(|_| known);
         Some(Status {
@@ -237,25 +251,25 @@ impl Workspace {
 
     /// The totals of a document under every convention, as Markdown.
     pub fn compare(&mut self, uri: &str) -> Option<String> {
-        self.with(uri, |analysis, _, settings, _| {
-            let name = &analysis.trace().name;
+        self.with(uri, |content, _, settings, _| {
+            let name = &content.subjects().model().trace.name;
             format!(
                 "# {name} under every convention\n\n{}",
-                card::comparison_table(analysis, settings)
+                card::comparison_table(content.subjects(), settings)
             )
         })
     }
 
     /// What the tool prints for a document; a table of its layers where it prints nothing that is known.
     pub fn report(&mut self, uri: &str) -> Option<String> {
-        self.with(uri, |analysis, choice, _, _| {
-            let trace = analysis.trace();
+        self.with(uri, |content, choice, _, _| {
+            let trace = &content.subjects().model().trace;
             let identity = choice.convention.info().identity();
             let mut out = format!("# {} as {identity} reports it\n\n", trace.name);
             match choice.convention.printed(trace) {
                 Some(Ok(text)) => drop(write!(out, "```text\n{}\n```\n", text.trim_end())),
                 Some(Err(failure)) => drop(writeln!(out, "{failure}")),
-                None => out.push_str(&layer_table(analysis, choice)),
+                None => out.push_str(&layer_table(content.subjects().model(), choice)),
             }
             out
         })
@@ -267,8 +281,8 @@ impl Workspace {
             Ok(figure) => figure,
             Err(error) => return Some(Err(format!("{error}"))),
         };
-        self.with(uri, |analysis, _, _, _| {
-            Ok(readings(analysis.trace(), &figure))
+        self.with(uri, |content, _, _, _| {
+            Ok(readings(&content.subjects().model().trace, &figure))
         })
     }
 }
@@ -311,8 +325,8 @@ fn readings(trace: &Trace, figure: &Figure) -> String {
     out
 }
 
-fn layer_table(analysis: &Analysis, choice: &Choice) -> String {
-    let numbers = analysis.model().numbers(choice.convention);
+fn layer_table(model: &Model, choice: &Choice) -> String {
+    let numbers = model.numbers(choice.convention);
     let report = match &numbers.report {
         Ok(report) => report,
         Err(failure) => return failure.to_string(),

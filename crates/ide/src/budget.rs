@@ -5,37 +5,37 @@ use modelcost_core::convention::{Convention, find};
 use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::dim::Dim;
 
-use crate::analysis::Analysis;
 use crate::config::{CONFIG_FILE, Units};
+use crate::content::Content;
 use crate::format;
-use crate::model::Subjects;
+use crate::model::Model;
 
 /// Says which budgets a model exceeds: those of its own `[budget]`, and those of `modelcost.toml`.
 pub fn check(
-    analysis: &Analysis,
+    content: &Content,
     convention: &dyn Convention,
     configured: &[(String, String)],
 ) -> Vec<Diagnostic> {
-    let document = &analysis.document;
+    let own = content.spec().map_or(&[][..], |spec| &spec.document.budget);
+    let model = content.subjects().model();
     let mut out = Vec::new();
-    for budget in &document.budget {
-        let finding = examine(analysis, convention, &budget.key.name, &budget.limit.name);
+    for budget in own {
+        let finding = examine(model, convention, &budget.key.name, &budget.limit.name);
         out.extend(
             finding.map(|finding| finding.at(budget.key.span.range(), budget.limit.span.range())),
         );
     }
     // A budget from elsewhere has no place in this file but the model's name.
-    let place = document
-        .name
-        .as_ref()
-        .map(|name| name.span)
-        .or(document.model_span)
-        .map_or(0..0, |span| span.range());
+    let name = content.spec().and_then(|spec| spec.document.name.as_ref());
+    let place = name
+        .map(|name| name.span.range())
+        .or(content.head())
+        .unwrap_or(0..0);
     for (key, limit) in configured {
-        if document.budget.iter().any(|own| own.key.name == key) {
+        if own.iter().any(|own| own.key.name == key) {
             continue;
         }
-        let finding = examine(analysis, convention, key, limit);
+        let finding = examine(model, convention, key, limit);
         out.extend(finding.map(|finding| {
             let mut diagnostic = finding.at(place.clone(), place.clone());
             diagnostic.help = Some(format!(
@@ -67,20 +67,15 @@ impl Finding {
 }
 
 /// Compares a model with one limit.
-fn examine(
-    analysis: &Analysis,
-    convention: &dyn Convention,
-    key: &str,
-    limit: &str,
-) -> Option<Finding> {
+fn examine(model: &Model, convention: &dyn Convention, key: &str, limit: &str) -> Option<Finding> {
     let budget = match Budget::parse(key, limit) {
         Ok(budget) => budget,
         Err(error) => return Some(Finding::Mistake(error.to_string())),
     };
     let numbers = match &budget.convention {
-        None => analysis.model().numbers(convention),
+        None => model.numbers(convention),
         Some(name) => match find(name) {
-            Ok(named) => analysis.model().numbers(named),
+            Ok(named) => model.numbers(named),
             Err(error) => return Some(Finding::Mistake(error.to_string())),
         },
     };

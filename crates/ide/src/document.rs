@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::analysis::{Analysis, Dims};
 use crate::config::{self, CONFIG_FILE, Directive};
+use crate::content::Content;
 use crate::hints::{Anchors, Subject};
+use crate::program::{Program, VIEWED, View};
 use crate::text::Buffer;
 
 /// The longest text that is looked into. Longer ones are kept in step with the editor, and that is
@@ -19,6 +21,10 @@ pub enum Kind {
     Toml,
     /// `modelcost.toml`
     Config,
+    /// ONNX's textual syntax.
+    OnnxText,
+    /// A program file, shown as text and not to be edited.
+    View,
     /// Anything else.
     Other,
 }
@@ -32,12 +38,14 @@ pub struct Document {
     version: i32,
     state: Option<State>,
     good: Option<Good>,
+    /// Whether the text is known not to be that of the file it is shown for.
+    is_other: bool,
 }
 
 /// What was worked out for a text.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub analysis: Analysis,
+    pub content: Content,
     pub anchors: Anchors,
     pub directive: Option<Directive>,
 }
@@ -45,7 +53,7 @@ pub(crate) struct State {
 /// What was worked out for the text as it was when it last meant a whole model.
 #[derive(Debug)]
 pub(crate) struct Good {
-    pub analysis: Analysis,
+    pub content: Content,
     /// Where its hints stand in the text as it is now.
     pub anchors: Vec<GoodAnchor>,
 }
@@ -69,6 +77,7 @@ impl Document {
             version,
             state: None,
             good: None,
+            is_other: false,
         }
     }
 
@@ -100,8 +109,9 @@ impl Document {
     /// Replaces bytes of the text, or all of it.
     pub(crate) fn edit(&mut self, version: i32, range: Option<Range<usize>>, text: &str) {
         self.version = version;
+        self.is_other = false;
         if let Some(state) = self.state.take()
-            && state.analysis.is_complete()
+            && state.content.is_complete()
         {
             let anchor = |&(line, subject): &(usize, Subject)| GoodAnchor {
                 line,
@@ -110,7 +120,7 @@ impl Document {
             };
             self.good = Some(Good {
                 anchors: state.anchors.all().iter().map(anchor).collect(),
-                analysis: state.analysis,
+                content: state.content,
             });
         }
         let Some(range) = range else {
@@ -148,26 +158,57 @@ impl Document {
         }
     }
 
-    /// What was worked out for the text, if it is a spec; worked out now if it was not.
+    /// What was worked out for the text, if there is a model in it; worked out now if it was not.
     pub(crate) fn state(&mut self, dims: &Dims) -> Option<&State> {
-        let text = self.buffer.text();
-        if self.kind != Kind::Toml || text.len() > MAX_TEXT || !self.might_be_spec() {
-            self.state = None;
-            return None;
-        }
-        let current = |state: &State| state.analysis.dims == *dims;
+        let current = |state: &State| state.content.dims() == dims;
         if !self.state.as_ref().is_some_and(current) {
             self.state = None;
-            let analysis = Analysis::new(text, dims);
-            if is_spec(&analysis) {
-                self.state = Some(State {
-                    anchors: Anchors::of_spec(&analysis.document, &self.buffer),
-                    directive: config::directive(text),
-                    analysis,
-                });
-            }
+            let content = self.read(dims);
+            self.keep(content);
         }
         self.state.as_ref()
+    }
+
+    fn read(&mut self, dims: &Dims) -> Option<Content> {
+        let text = self.buffer.text();
+        match self.kind {
+            Kind::View if !self.is_other => {
+                let view = View::read(self.path.as_deref()?, dims).ok()?;
+                self.viewed(view)
+            }
+            Kind::Toml if text.len() <= MAX_TEXT && self.might_be_spec() => {
+                let analysis = Analysis::new(text, dims);
+                is_spec(&analysis).then(|| Content::Spec(Box::new(analysis)))
+            }
+            Kind::OnnxText if text.len() <= MAX_TEXT => {
+                let name = self.path.as_deref().and_then(Path::file_stem);
+                let name = name.map_or("model".into(), |name| name.to_string_lossy());
+                let program = Program::of_onnx_text(text, &name, dims);
+                Some(Content::Program(Box::new(program)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What is known of a file, if this is its text.
+    fn viewed(&mut self, view: View) -> Option<Content> {
+        // Editors add and take away the last line's end.
+        self.is_other = view.text.trim_end() != self.buffer.text().trim_end();
+        (!self.is_other).then(|| Content::Program(Box::new(view.program)))
+    }
+
+    /// Takes what was worked out for the file that is shown.
+    pub(crate) fn take_view(&mut self, view: View) {
+        let content = self.viewed(view);
+        self.keep(content);
+    }
+
+    fn keep(&mut self, content: Option<Content>) {
+        self.state = content.map(|content| State {
+            anchors: content.anchors(&self.buffer),
+            directive: config::directive(self.buffer.text()),
+            content,
+        });
     }
 
     /// What was worked out for the text, if it was.
@@ -184,6 +225,7 @@ impl Document {
     pub(crate) fn forget(&mut self) {
         self.state = None;
         self.good = None;
+        self.is_other = false;
     }
 
     /// Whether the text can be a spec at all: told without parsing, so that other files cost nothing.
@@ -251,8 +293,18 @@ fn kind_of(path: Option<&Path>) -> Kind {
         // An unsaved document has no name that tells.
         None => Kind::Toml,
         Some(CONFIG_FILE) => Kind::Config,
-        Some(name) if name.ends_with(".toml") => Kind::Toml,
-        Some(_) => Kind::Other,
+        Some(name) => match name.rsplit_once('.').map(|(_, ending)| ending) {
+            Some("toml") => Kind::Toml,
+            Some("onnxtxt" | "onnxtext") => Kind::OnnxText,
+            Some(ending)
+                if VIEWED
+                    .iter()
+                    .any(|viewed| ending.eq_ignore_ascii_case(viewed)) =>
+            {
+                Kind::View
+            }
+            _ => Kind::Other,
+        },
     }
 }
 
@@ -265,7 +317,7 @@ mod tests {
         let lines = text.matches('\n').count() + 1;
         let mut document = Document::new(None, 1, text.into());
         document.good = Some(Good {
-            analysis: Analysis::new("", &Dims::new()),
+            content: Content::Spec(Box::new(Analysis::new("", &Dims::new()))),
             anchors: (0..lines)
                 .map(|line| GoodAnchor {
                     line,

@@ -196,6 +196,25 @@ pub fn folds(buffer: &Buffer) -> Vec<(usize, usize)> {
     out
 }
 
+/// The lines that can be folded, by the structure of a text.
+pub fn folds_of(items: &[OutlineItem], buffer: &Buffer) -> Vec<(usize, usize)> {
+    let mut out = Vec::new();
+    let mut open: Vec<&OutlineItem> = items.iter().collect();
+    while let Some(item) = open.pop() {
+        let (first, last) = (
+            buffer.line_of(item.span.start),
+            buffer.line_of(item.span.end),
+        );
+        if first < last {
+            out.push((first, last));
+        }
+        open.extend(&item.children);
+    }
+    out.sort_unstable();
+    out.dedup_by_key(|(start, _)| *start);
+    out
+}
+
 /// The brackets of a line that are not in a string or a comment.
 fn outside_strings(line: &str) -> Vec<char> {
     let mut quote = None;

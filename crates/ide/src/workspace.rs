@@ -1,6 +1,6 @@
 //! The open documents and what is chosen for them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,10 +11,12 @@ use modelcost_core::diagnostic::Diagnostic;
 use crate::analysis::Analysis;
 use crate::budget;
 use crate::config::{self, CONFIG_FILE, DEFAULT_CONVENTION, Directive, Partial, Settings};
+use crate::content::Content;
 use crate::document::Document;
 use crate::hints::{self, Hint};
 use crate::model::Subjects;
 use crate::numbers::Numbers;
+use crate::program::View;
 
 /// Where the choice of a convention came from, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +64,12 @@ pub struct Workspace {
     editor: Partial,
     command: Option<String>,
     configs: BTreeMap<PathBuf, (Partial, Vec<Diagnostic>)>,
+    /// Program files that were read to be shown and are not open yet.
+    views: VecDeque<(PathBuf, View)>,
 }
+
+/// An editor asks for a file's text and then opens it: more than a few at once are not on their way.
+const MAX_VIEWS: usize = 4;
 
 impl Workspace {
     /// No documents, no choices.
@@ -74,11 +81,33 @@ impl Workspace {
     /// Opens a document. `uri` is only a key; `path` says what kind of file it is and which settings are its folder's.
     pub fn open(&mut self, uri: &str, path: Option<PathBuf>, version: i32, text: String) {
         let path = path.or_else(|| uri.contains(['.', '/']).then(|| PathBuf::from(uri)));
-        let document = Document::new(path, version, text);
+        let mut document = Document::new(path, version, text);
+        let view = self
+            .views
+            .iter()
+            .position(|(path, _)| Some(path.as_path()) == document.path());
+        if let Some((_, view)) = view.and_then(|at| self.views.remove(at)) {
+            document.take_view(view);
+        }
         if let Some(folder) = document.folder().filter(|_| document.is_config()) {
             self.set_config(folder.to_path_buf(), Some(document.buffer().text()));
         }
         self.documents.insert(uri.into(), document);
+    }
+
+    /// The text of a program file, and what its language is called.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no program; the message is a sentence.
+    pub fn view(&mut self, path: PathBuf) -> Result<(String, &'static str), String> {
+        let view = View::read(&path, &self.settings_of(path.parent()).0.dims)?;
+        let answer = (view.text.clone(), view.language);
+        self.views.retain(|(other, _)| *other != path);
+        self.views.push_back((path, view));
+        if self.views.len() > MAX_VIEWS {
+            self.views.pop_front();
+        }
+        Ok(answer)
     }
 
     /// Closes a document.
@@ -135,6 +164,10 @@ impl Workspace {
 
     /// The settings in force for a document, apart from its own comment.
     pub fn settings(&self, uri: &str) -> (Settings, Chosen) {
+        self.settings_of(self.documents.get(uri).and_then(Document::folder))
+    }
+
+    fn settings_of(&self, folder: Option<&Path>) -> (Settings, Chosen) {
         let mut settings = Settings::default();
         let mut chosen = Chosen::Default;
         settings.apply(&self.editor);
@@ -146,7 +179,6 @@ impl Workspace {
         {
             chosen = Chosen::Editor;
         }
-        let folder = self.documents.get(uri).and_then(Document::folder);
         if let Some((config, _)) = folder.and_then(|folder| self.config_of(folder)) {
             settings.apply(config);
             if config.convention.is_some() {
@@ -202,16 +234,21 @@ impl Workspace {
         }
     }
 
-    /// The analysis of a document, if it is a spec.
-    pub fn analysis(&mut self, uri: &str) -> Option<&Analysis> {
+    /// What is in a document, if that is a model.
+    pub(crate) fn content(&mut self, uri: &str) -> Option<&Content> {
         let (settings, _) = self.settings(uri);
-        Some(&self.documents.get_mut(uri)?.state(&settings.dims)?.analysis)
+        Some(&self.documents.get_mut(uri)?.state(&settings.dims)?.content)
     }
 
-    /// The analysis of a document with the text that it is of.
-    pub(crate) fn analyzed(&self, uri: &str) -> Option<(&Analysis, &str)> {
+    /// The analysis of a document, if it is a spec.
+    pub fn analysis(&mut self, uri: &str) -> Option<&Analysis> {
+        self.content(uri)?.spec()
+    }
+
+    /// What is in a document, where that was worked out, with the text that it is of.
+    pub(crate) fn known(&self, uri: &str) -> Option<(&Content, &str)> {
         let document = self.documents.get(uri)?;
-        Some((&document.known()?.analysis, document.buffer().text()))
+        Some((&document.known()?.content, document.buffer().text()))
     }
 
     /// Throws away what was worked out for the documents' texts.
@@ -222,7 +259,8 @@ impl Workspace {
     /// The model of a document under the convention that counts for it.
     pub fn numbers(&mut self, uri: &str) -> Option<Rc<Numbers>> {
         let choice = self.choice(uri)?;
-        Some(self.analysis(uri)?.model().numbers(choice.convention))
+        let subjects = self.content(uri)?.subjects();
+        Some(subjects.model().numbers(choice.convention))
     }
 
     /// The directive of a document.
@@ -252,9 +290,9 @@ impl Workspace {
         };
         let buffer = document.buffer();
         let lines = buffer.line_of(range.start)..=buffer.line_of(range.end);
-        let hint = |analysis: &Analysis, numbers: &Numbers, line, subject, stale| {
+        let hint = |subjects: &dyn Subjects, numbers: &Numbers, line, subject, stale| {
             let offset = hints::line_end(buffer, line);
-            let label = hints::label(analysis, numbers, &settings.hints, subject)?;
+            let label = hints::label(subjects, numbers, &settings.hints, subject)?;
             (range.start <= offset && offset <= range.end).then_some(Hint {
                 offset,
                 label,
@@ -263,10 +301,10 @@ impl Workspace {
             })
         };
         let anchors = state.anchors.on_lines(&lines).iter();
-        let analysis = &state.analysis;
-        let numbers = analysis.model().numbers(convention);
-        if analysis.is_complete() {
-            let fresh = |&(line, subject)| hint(analysis, &numbers, line, subject, false);
+        let subjects = state.content.subjects();
+        let numbers = subjects.model().numbers(convention);
+        if state.content.is_complete() {
+            let fresh = |&(line, subject)| hint(subjects, &numbers, line, subject, false);
             return anchors.filter_map(fresh).collect();
         }
         // Half a model: lines that nobody touched keep what they had, because sums over the rest
@@ -274,13 +312,14 @@ impl Workspace {
         let mut out = BTreeMap::new();
         let good = document.good();
         for &(line, subject) in anchors {
-            if good.is_none() || hints::is_called(analysis, subject) {
-                let fresh = hint(analysis, &numbers, line, subject, false);
+            if good.is_none() || hints::is_called(subjects, subject) {
+                let fresh = hint(subjects, &numbers, line, subject, false);
                 out.extend(fresh.map(|hint| (line, hint)));
             }
         }
         if let Some(good) = good {
-            let numbers = good.analysis.model().numbers(convention);
+            let subjects = good.content.subjects();
+            let numbers = subjects.model().numbers(convention);
             for anchor in good
                 .anchors
                 .iter()
@@ -288,7 +327,7 @@ impl Workspace {
             {
                 let (line, subject) = (anchor.line, anchor.subject);
                 if !(anchor.touched && out.contains_key(&line)) {
-                    let stale = hint(&good.analysis, &numbers, line, subject, true);
+                    let stale = hint(subjects, &numbers, line, subject, true);
                     out.extend(stale.map(|hint| (line, hint)));
                 }
             }
@@ -296,15 +335,15 @@ impl Workspace {
         out.into_values().collect()
     }
 
-    /// The analysis that totals are read from: that of the text, or of the last one without errors.
-    pub(crate) fn whole(&mut self, uri: &str) -> Option<(&Analysis, bool)> {
+    /// What totals are read from, and whether that is from before an error: the text's, or that of the last one without.
+    pub(crate) fn whole(&mut self, uri: &str) -> Option<(&Content, bool)> {
         let (settings, _) = self.settings(uri);
         let document = self.documents.get_mut(uri)?;
         document.state(&settings.dims)?;
         let state = document.known()?;
         match document.good() {
-            Some(good) if !state.analysis.is_complete() => Some((&good.analysis, true)),
-            _ => Some((&state.analysis, false)),
+            Some(good) if !state.content.is_complete() => Some((&good.content, true)),
+            _ => Some((&state.content, false)),
         }
     }
 
@@ -317,16 +356,12 @@ impl Workspace {
             return Vec::new();
         };
         let (settings, _) = self.settings(uri);
-        let Some(analysis) = self.analysis(uri) else {
+        let Some(content) = self.content(uri) else {
             return Vec::new();
         };
-        let mut out = analysis.diagnostics.clone();
-        if analysis.is_complete() {
-            out.extend(budget::check(
-                analysis,
-                choice.convention,
-                &settings.budgets,
-            ));
+        let mut out = content.diagnostics().to_vec();
+        if content.is_complete() {
+            out.extend(budget::check(content, choice.convention, &settings.budgets));
         }
         let directive = self.directive(uri);
         if let Some((name, directive)) = choice.unknown.as_deref().zip(directive) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower_lsp::jsonrpc::{Error, Result};
 use tower_lsp::ls_types::MessageType;
 
+use crate::files;
 use crate::state::{Outgoing, State};
 
 /// `[NAME]`: count every document so; `[]` or `[null]`: as files and settings say.
@@ -20,15 +21,18 @@ pub const REPORT: &str = "modelcost.report";
 pub const RECONCILE: &str = "modelcost.reconcile";
 /// `[URI]`: convention and totals of a document.
 pub const STATUS: &str = "modelcost.status";
+/// `[URI]`: a program file as text: `{text, languageId}`.
+pub const VIEW: &str = "modelcost.view";
 
 /// All of them.
-pub const ALL: [&str; 6] = [
+pub const ALL: [&str; 7] = [
     SET_CONVENTION,
     CONVENTIONS,
     COMPARE,
     REPORT,
     RECONCILE,
     STATUS,
+    VIEW,
 ];
 
 /// Runs a command.
@@ -63,6 +67,7 @@ pub fn run(state: &mut State, command: &str, arguments: &[Value]) -> Result<Opti
             let status = state.workspace.status(uri);
             Ok(status.map(|status| status_json(uri, &status)))
         }
+        VIEW => view(state, uri()?),
         _ => Err(Error::invalid_params(format!(
             "there is no command '{command}'"
         ))),
@@ -80,6 +85,15 @@ fn set_convention(state: &mut State, name: Option<&str>) -> Result<Option<Value>
     Ok(Some(
         json!({ "convention": found.map(|registration| registration.identity()) }),
     ))
+}
+
+fn view(state: &mut State, uri: &str) -> Result<Option<Value>> {
+    let path = uri.parse().ok().as_ref().and_then(files::path_of);
+    let path = path.ok_or_else(|| Error::invalid_params(format!("{uri} is no file")))?;
+    match state.view(path) {
+        Ok((text, language)) => Ok(Some(json!({ "text": text, "languageId": language }))),
+        Err(message) => Err(Error::invalid_params(message)),
+    }
 }
 
 fn conventions() -> Value {

@@ -8,11 +8,19 @@ use tower_lsp::ls_types::Uri;
 /// Settings files are a few lines; a longer one is something else.
 const MAX_CONFIG: u64 = 1 << 20;
 
-/// The path of a `file:` document.
+/// The scheme of documents that show a program file as text, where the editor has one of its own for that.
+const VIEW_SCHEME: &str = "modelcost-view";
+
+/// The path of a document that is a file or shows one.
 pub fn path_of(uri: &Uri) -> Option<PathBuf> {
-    (uri.scheme().as_str() == "file")
-        .then(|| uri.to_file_path().map(|path| path.into_owned()))
-        .flatten()
+    match uri.scheme().as_str() {
+        "file" => Some(uri.to_file_path()?.into_owned()),
+        VIEW_SCHEME => {
+            let file: Uri = uri.as_str().replacen(VIEW_SCHEME, "file", 1).parse().ok()?;
+            Some(file.to_file_path()?.into_owned())
+        }
+        _ => None,
+    }
 }
 
 /// The text of a folder's settings file, if it has one.

@@ -85,6 +85,12 @@ impl State {
         self.document_changed(key);
     }
 
+    /// A program file as text, and the name of its language.
+    pub fn view(&mut self, path: PathBuf) -> Result<(String, &'static str), String> {
+        self.find_config(path.clone());
+        self.workspace.view(path)
+    }
+
     /// Reads the settings file that a document is under, unless it is known.
     fn find_config(&mut self, path: PathBuf) {
         for folder in path.ancestors().skip(1) {

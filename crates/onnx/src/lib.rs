@@ -21,4 +21,4 @@ pub use error::OnnxError;
 pub use file::ModelFile;
 pub use shapes::{Shapes, ValueShape, parse_value, shapes, shapes_of};
 pub use tensor::Elements;
-pub use trace::{read_path, trace};
+pub use trace::{Listing, NodePlace, listing, read_path, trace};

@@ -51,6 +51,8 @@ pub struct Graph<'a> {
     pub metadata: Vec<(&'a str, &'a str)>,
     /// Documentation.
     pub doc_string: &'a str,
+    /// Where a text has its name.
+    pub span: Option<Span>,
 }
 
 /// `NodeProto`

@@ -157,8 +157,12 @@ impl<'a> Parser<'a> {
     /// `name (inputs) => (outputs) <values and initializers> { nodes }`
     pub fn graph(&mut self) -> Option<Graph<'a>> {
         self.nested(|parser| {
+            parser.cursor.skip_space();
+            let start = parser.cursor.at;
+            let name = parser.cursor.name("the name of a graph")?;
             let mut graph = Graph {
-                name: parser.cursor.name("the name of a graph")?,
+                name,
+                span: Some(Span::new(start, parser.cursor.at)),
                 ..Graph::default()
             };
             parser.cursor.expect(b'(', "before the inputs")?;

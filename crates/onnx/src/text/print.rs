@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use modelcost_core::dtype::DType;
+use modelcost_core::expr::Span;
 
 use super::attribute::type_name;
 use crate::decode::kind;
@@ -24,19 +25,56 @@ pub struct Weights<'a> {
 /// Writes a model in ONNX's textual syntax, which `onnx.parser.parse_model` reads back. Weights
 /// become external data: in the file that `weights` names, or in one that is not there.
 pub fn print(model: &Model<'_>, weights: Option<Weights<'_>>) -> String {
-    let mut printer = Printer {
-        out: String::new(),
-        indent: 0,
-        weights,
-    };
-    printer.model(model);
+    Printer::run(model, weights).out
+}
+
+/// Writes a model as [`print`] does, and notes in its graphs and nodes where they stand in the text.
+pub fn print_in_place(model: &mut Model<'_>, weights: Option<Weights<'_>>) -> String {
+    let printer = Printer::run(model, weights);
+    let mut spans = printer.spans.into_iter();
+    place_graph(&mut model.graph, &mut spans);
+    for function in &mut model.functions {
+        place_attributes(&mut function.defaults, &mut spans);
+        place_nodes(&mut function.nodes, &mut spans);
+    }
     printer.out
+}
+
+/// Hands spans out in the order in which the printer made them.
+fn place_graph(graph: &mut Graph<'_>, spans: &mut impl Iterator<Item = Span>) {
+    graph.span = spans.next();
+    place_nodes(&mut graph.nodes, spans);
+}
+
+fn place_nodes(nodes: &mut [Node<'_>], spans: &mut impl Iterator<Item = Span>) {
+    for node in nodes {
+        node.span = spans.next();
+        place_attributes(&mut node.attributes, spans);
+    }
+}
+
+fn place_attributes(attributes: &mut [Attribute<'_>], spans: &mut dyn Iterator<Item = Span>) {
+    // Behind a reference, because this and `place_graph` call each other.
+    let mut spans = spans;
+    for attribute in attributes {
+        match &mut attribute.value {
+            AttributeValue::Graph(graph) => place_graph(graph, &mut spans),
+            AttributeValue::Graphs(graphs) => {
+                for graph in graphs {
+                    place_graph(graph, &mut spans);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 struct Printer<'w> {
     out: String,
     indent: usize,
     weights: Option<Weights<'w>>,
+    /// Where graphs and nodes stand, outer ones before those inside them.
+    spans: Vec<Span>,
 }
 
 fn is_identifier(text: &str) -> bool {
@@ -126,7 +164,18 @@ fn float64(value: f64) -> String {
     float(value, text)
 }
 
-impl Printer<'_> {
+impl<'w> Printer<'w> {
+    fn run(model: &Model<'_>, weights: Option<Weights<'w>>) -> Printer<'w> {
+        let mut printer = Printer {
+            out: String::new(),
+            indent: 0,
+            weights,
+            spans: Vec::new(),
+        };
+        printer.model(model);
+        printer
+    }
+
     fn put(&mut self, text: &str) {
         self.out.push_str(text);
     }
@@ -178,11 +227,13 @@ impl Printer<'_> {
     }
 
     fn graph(&mut self, graph: &Graph<'_>) {
+        let start = self.out.len();
         self.put(&name(if graph.name.is_empty() {
             "graph"
         } else {
             graph.name
         }));
+        self.spans.push(Span::new(start, self.out.len()));
         self.put(" (");
         self.joined(graph.inputs.iter().map(value_info));
         self.put(") => (");
@@ -240,6 +291,9 @@ impl Printer<'_> {
     }
 
     fn node(&mut self, node: &Node<'_>) {
+        let start = self.out.len();
+        let at = self.spans.len();
+        self.spans.push(Span::new(start, start));
         if !node.name.is_empty() {
             let label = format!("[{}] ", name(node.name));
             self.put(&label);
@@ -266,6 +320,7 @@ impl Printer<'_> {
         self.put(" (");
         self.joined(node.inputs.iter().map(|input| name(input)));
         self.put(")");
+        self.spans[at] = Span::new(start, self.out.len());
     }
 
     /// Writes an attribute unless the syntax cannot hold it.

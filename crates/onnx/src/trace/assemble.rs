@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 use modelcost_core::fidelity::Level;
-use modelcost_core::trace::{Argument, Origin, Passed, TensorId, Trace, TraceBuilder};
+use modelcost_core::trace::{Argument, Origin, Passed, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Entry, Flat, Kind, Root, Stacks, State, Tree, emit, every_path, tree};
 
+use super::Built;
 use super::graph::Graph;
 use super::legacy::{is_anonymous, weight_shape};
 use super::piece::{FUNCTION, Operand, Piece};
@@ -97,7 +98,7 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
     }
 
     /// Builds the trace of everything that was placed.
-    pub fn finish(mut self, model: &'a Model<'a>) -> Option<Trace> {
+    pub fn finish(mut self, model: &'a Model<'a>) -> Option<Built> {
         self.note_gaps();
         let mut states = States {
             graph: self.graph,
@@ -156,13 +157,21 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
             .iter()
             .map(|(_, id)| writer.value(*id))
             .collect();
-        let Writer { stacks, flats, .. } = writer;
+        let Writer {
+            stacks,
+            flats,
+            values,
+            ..
+        } = writer;
         let output = match returned.as_slice() {
             [single] => single.clone(),
             _ => Value::Tuple(returned),
         };
         let root = Root { arguments, output };
-        emit(&mut self.builder, &tree, &stacks, &flats, root).then(|| self.builder.finish())
+        emit(&mut self.builder, &tree, &stacks, &flats, root).then(|| Built {
+            trace: self.builder.finish(),
+            values,
+        })
     }
 
     /// Values that are parameters by their own names.

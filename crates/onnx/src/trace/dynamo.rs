@@ -7,13 +7,12 @@ use std::collections::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
-use modelcost_core::trace::{
-    Argument, Origin as TensorOrigin, Passed, TensorId, Trace, TraceBuilder,
-};
+use modelcost_core::trace::{Argument, Origin as TensorOrigin, Passed, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Entry, Flat, Root, Scope, StackId, Stacks, emit, every_path, tree};
 use smol_str::SmolStr;
 
+use super::Built;
 use super::fx_text::{self, FxArg, FxNode};
 use super::signature::{self, InputKind};
 use super::values::{Values, integer};
@@ -59,7 +58,7 @@ pub(super) fn build<'a>(
     program: &'a Program<'a>,
     arena: &'a Arena,
     name: &str,
-) -> Option<Trace> {
+) -> Option<Built> {
     let (groups, loose) = groups(program);
     if groups.is_empty() {
         return None;
@@ -124,7 +123,12 @@ pub(super) fn build<'a>(
         .iter()
         .map(|(_, id)| assembly.tensor(*id))
         .collect();
-    let Assembly { stacks, flats, .. } = assembly;
+    let Assembly {
+        stacks,
+        flats,
+        values,
+        ..
+    } = assembly;
     let flats = recompose::recompose(&mut builder, flats);
     if !fused.is_empty() {
         let count = fused.len();
@@ -145,7 +149,10 @@ pub(super) fn build<'a>(
         arguments: given,
         output,
     };
-    emit(&mut builder, &tree, &stacks, &flats, root).then(|| builder.finish())
+    emit(&mut builder, &tree, &stacks, &flats, root).then(|| Built {
+        trace: builder.finish(),
+        values,
+    })
 }
 
 /// The operator calls by FX node, and those that say none.

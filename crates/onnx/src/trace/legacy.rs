@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
-use modelcost_core::trace::{Trace, TraceBuilder};
+use modelcost_core::trace::TraceBuilder;
 use modelcost_fx::Entry;
 
+use super::Built;
 use super::assemble::{Assembler, Placed};
 use super::graph::Graph;
 use super::piece::{Operand, Piece};
@@ -26,7 +27,7 @@ pub(super) fn build<'a>(
     program: &'a Program<'a>,
     arena: &'a Arena,
     name: &str,
-) -> Option<Trace> {
+) -> Option<Built> {
     let named = model
         .graph
         .nodes

@@ -18,6 +18,7 @@ mod origin;
 mod patterns;
 mod piece;
 mod pieces;
+mod places;
 mod plain;
 mod recompose;
 mod recurrent;
@@ -35,8 +36,11 @@ use modelcost_core::trace::Trace;
 
 use crate::error::OnnxError;
 use crate::file::ModelFile;
-use crate::infer::{Options, infer};
+use crate::infer::{Options, Program, infer};
 use crate::model::Model;
+use values::Values;
+
+pub use places::{Listing, NodePlace};
 
 /// Reads a model file, binary or text, as a trace.
 ///
@@ -56,10 +60,30 @@ pub fn read_path(path: &Path, options: &Options) -> Result<Trace, OnnxError> {
 /// When the model is malformed, or a binding does not fit it.
 pub fn trace(model: &Model<'_>, options: &Options, name: &str) -> Result<Trace, OnnxError> {
     let program = infer(model, options)?;
+    build(model, &program, name).map(|built| built.trace)
+}
+
+/// A model as a trace, and where each node of it is there.
+///
+/// # Errors
+/// As [`trace`].
+pub fn listing(model: &Model<'_>, options: &Options, name: &str) -> Result<Listing, OnnxError> {
+    let program = infer(model, options)?;
+    let built = build(model, &program, name)?;
+    Ok(places::listing(&program, built))
+}
+
+/// A trace, and which of its tensors the values of the model are.
+struct Built {
+    trace: Trace,
+    values: Values,
+}
+
+fn build(model: &Model<'_>, program: &Program<'_>, name: &str) -> Result<Built, OnnxError> {
     let arena = crate::text::Arena::default();
-    dynamo::build(model, &program, &arena, name)
-        .or_else(|| legacy::build(model, &program, &arena, name))
-        .or_else(|| plain::build(model, &program, &arena, name))
+    dynamo::build(model, program, &arena, name)
+        .or_else(|| legacy::build(model, program, &arena, name))
+        .or_else(|| plain::build(model, program, &arena, name))
         .ok_or(OnnxError::TooDeep {
             what: "modules",
             limit: modelcost_fx::MAX_DEPTH,

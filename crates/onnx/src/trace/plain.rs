@@ -4,9 +4,10 @@
 use std::collections::{HashMap, HashSet};
 
 use modelcost_core::fidelity::Level;
-use modelcost_core::trace::{Trace, TraceBuilder};
+use modelcost_core::trace::TraceBuilder;
 use modelcost_fx::Entry;
 
+use super::Built;
 use super::assemble::{Assembler, Placed};
 use super::graph::Graph;
 use super::piece::{Operand, Piece};
@@ -21,7 +22,7 @@ pub(super) fn build<'a>(
     program: &'a Program<'a>,
     arena: &'a Arena,
     name: &str,
-) -> Option<Trace> {
+) -> Option<Built> {
     let graph = Graph::new(program);
     let pieces = pieces::pieces(&graph);
     // Each recurrent node is a layer of its own.

@@ -192,7 +192,7 @@ end
 function M.complete_convention(lead)
   local names = {}
   with_conventions(function() end)
-  vim.wait(200, function()
+  vim.wait(2000, function()
     return #known > 0
   end, 10)
   for _, item in ipairs(known) do

@@ -33,14 +33,9 @@ mod tests {
     use modelcost_core::convention::{Failure, Options};
     use modelcost_core::dim::Dim;
     use modelcost_core::dtype::DType;
-    use modelcost_core::trace::{
-        Argument, Class, Module, ModuleId, Origin, Shape, Target, Trace, TraceBuilder,
-    };
+    use modelcost_core::sketch;
+    use modelcost_core::trace::{Argument, Class, Module, ModuleId, Target, Trace, TraceBuilder};
     use modelcost_core::value::Value;
-
-    fn shape(sizes: &[usize]) -> Shape {
-        sizes.iter().map(|size| Dim::from(*size)).collect()
-    }
 
     fn module(builder: &mut TraceBuilder, class: &str) -> ModuleId {
         builder.module(Module {
@@ -49,33 +44,18 @@ mod tests {
         })
     }
 
+    /// A model with a parameter: calflops fails without.
     fn model() -> TraceBuilder {
-        let mut builder = TraceBuilder::new("test", "test");
-        let root = module(&mut builder, "test.Model");
-        builder.parameter(root, "scale", "scale", shape(&[1]), DType::Float32);
-        builder.begin(Target::Module(root), Vec::new(), None);
+        let mut builder = sketch::model();
+        let shape = sketch::shape(&[1]);
+        builder.parameter(Trace::ROOT, "scale", "scale", shape, DType::Float32);
         builder
-    }
-
-    fn tensor(builder: &mut TraceBuilder, sizes: &[usize]) -> Value {
-        let shape = Some(shape(sizes));
-        Value::Tensor(builder.tensor(shape, Some(DType::Float32), Origin::Constant))
     }
 
     /// Calls one function with tensors of the given shapes and further arguments.
     fn call(builder: &mut TraceBuilder, name: &str, tensors: &[&[usize]], rest: Vec<Argument>) {
-        let mut arguments = Vec::new();
-        for sizes in tensors {
-            arguments.push(Argument::new("", tensor(builder, sizes)));
-        }
-        arguments.extend(rest);
-        let out = tensors.last().map_or_else(Vec::new, |sizes| shape(sizes));
-        builder.leaf(
-            Target::Function(name.into()),
-            arguments,
-            out,
-            DType::Float32,
-        );
+        let out = tensors.last().copied().unwrap_or_default();
+        sketch::function(builder, name, tensors, rest, out);
     }
 
     fn count(trace: &Trace) -> Result<(Dim, String), Failure> {

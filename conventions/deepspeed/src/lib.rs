@@ -30,41 +30,15 @@ mod tests {
     use modelcost_core::convention::{Failure, Options};
     use modelcost_core::dim::Dim;
     use modelcost_core::dtype::DType;
-    use modelcost_core::trace::{
-        Argument, Class, Module, Origin, Passed, Shape, Target, Trace, TraceBuilder,
-    };
+    use modelcost_core::sketch::{function, model, returning, shape, tensor};
+    use modelcost_core::trace::{Argument, Class, Module, Passed, Target, Trace, TraceBuilder};
     use modelcost_core::value::Value;
 
-    fn shape(sizes: &[usize]) -> Shape {
-        sizes.iter().map(|size| Dim::from(*size)).collect()
-    }
-
-    fn model(class: &str) -> TraceBuilder {
-        let mut builder = TraceBuilder::new("test", "test");
-        builder.module(Module {
-            class: Class::new(class),
-            ..Module::default()
-        });
-        builder
-    }
-
-    fn tensor(builder: &mut TraceBuilder, sizes: &[usize]) -> Value {
-        let shape = Some(shape(sizes));
-        Value::Tensor(builder.tensor(shape, Some(DType::Float32), Origin::Constant))
-    }
-
     /// A model that calls one function with tensors of the given shapes and further arguments.
-    fn calls(function: &str, tensors: &[&[usize]], rest: Vec<Argument>, out: &[usize]) -> Trace {
-        let mut builder = model("test.Model");
-        let mut arguments = Vec::new();
-        for sizes in tensors {
-            arguments.push(Argument::new("", tensor(&mut builder, sizes)));
-        }
-        arguments.extend(rest);
-        builder.begin(Target::Module(Trace::ROOT), Vec::new(), None);
-        let target = Target::Function(function.into());
-        builder.leaf(target, arguments, shape(out), DType::Float32);
-        builder.finish()
+    fn calls(name: &str, tensors: &[&[usize]], rest: Vec<Argument>, out: &[usize]) -> Trace {
+        let mut builder = model();
+        let out = function(&mut builder, name, tensors, rest, out);
+        returning(builder, out)
     }
 
     fn count(trace: &Trace) -> Result<(Dim, String), Failure> {
@@ -127,7 +101,11 @@ mod tests {
     #[test]
     fn recurrent_layers_are_hooked() {
         // nn.LSTM(128, 256, num_layers=2, batch_first=True, bidirectional=True) on 4×7×128.
-        let mut builder = model("torch.nn.LSTM");
+        let mut builder = TraceBuilder::new("test", "test");
+        builder.module(Module {
+            class: Class::new("torch.nn.LSTM"),
+            ..Module::default()
+        });
         let attributes = [
             ("num_layers", Value::from(2)),
             ("hidden_size", Value::from(256)),
@@ -160,7 +138,7 @@ mod tests {
 
     #[test]
     fn keywords_that_its_functions_do_not_have_are_errors() {
-        let mut builder = model("test.Model");
+        let mut builder = model();
         let mut arguments = Vec::new();
         for name in ["query", "key", "value"] {
             arguments.push(Argument {
@@ -168,7 +146,6 @@ mod tests {
                 ..Argument::new(name, tensor(&mut builder, &[2, 4, 8, 16]))
             });
         }
-        builder.begin(Target::Module(Trace::ROOT), Vec::new(), None);
         let name = "torch.nn.functional.scaled_dot_product_attention";
         let target = Target::Function(name.into());
         builder.leaf(target, arguments, shape(&[2, 4, 8, 16]), DType::Float32);

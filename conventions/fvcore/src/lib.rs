@@ -10,11 +10,11 @@ use once_cell::sync::Lazy;
 use std::collections::{BTreeMap, HashMap};
 
 use modelcost_core::SmolStr;
-use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
+use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
 use modelcost_core::jit::{self, Node, OperatorScope, Role};
 use modelcost_core::report::{Entry, Extra, Report, layers};
-use modelcost_core::table::{Rule, Table};
+use modelcost_core::table::Table;
 use modelcost_core::trace::{ModuleId, Trace};
 
 struct Fvcore {
@@ -105,22 +105,12 @@ fn by_module(trace: &Trace, entries: &[Entry]) -> Vec<Dim> {
 }
 
 impl Convention for Fvcore {
-    fn info(&self) -> &Info {
-        &self.flops.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.flops.rules.rules()
+    fn table(&self) -> &Table {
+        &self.flops
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
-        if options.training {
-            let message = format!(
-                "{} has no rule for the backward pass",
-                self.info().identity()
-            );
-            return Err(Failure::NotAvailable(message));
-        }
+        self.info().forward_only(options)?;
         let graph = jit::graph(trace, true);
         let flops = Analysis::new(&self.flops, trace, &graph)?;
         let activations = Analysis::new(&self.activations, trace, &graph)?.total();
@@ -154,46 +144,13 @@ impl Convention for Fvcore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use modelcost_core::dtype::DType;
-    use modelcost_core::trace::{
-        Argument, Class, Module, Origin, Shape, Target, TensorId, TraceBuilder,
-    };
+
+    use modelcost_core::sketch::{model, operator, returning, tensor};
+    use modelcost_core::trace::{Class, Module, Target, TensorId, TraceBuilder};
     use modelcost_core::value::Value;
 
-    fn shape(sizes: &[usize]) -> Shape {
-        sizes.iter().map(|size| Dim::from(*size)).collect()
-    }
-
-    fn model() -> TraceBuilder {
-        let mut builder = TraceBuilder::new("test", "test");
-        let root = builder.module(Module {
-            class: Class::new("test.Model"),
-            ..Module::default()
-        });
-        builder.begin(Target::Module(root), Vec::new(), None);
-        builder
-    }
-
-    fn input(builder: &mut TraceBuilder, sizes: &[usize]) -> TensorId {
-        builder.tensor(Some(shape(sizes)), Some(DType::Float32), Origin::Input)
-    }
-
-    fn operator(
-        builder: &mut TraceBuilder,
-        name: &str,
-        arguments: &[(&str, Value)],
-        out: &[usize],
-    ) -> TensorId {
-        let arguments = arguments
-            .iter()
-            .map(|(name, value)| Argument::new(*name, value.clone()));
-        let target = Target::Operator(name.into());
-        builder.leaf(target, arguments.collect(), shape(out), DType::Float32)
-    }
-
-    fn report(mut builder: TraceBuilder, output: TensorId) -> Result<Report, Failure> {
-        builder.end(Value::Tensor(output));
-        FVCORE.count(&builder.finish(), &Options::default())
+    fn report(builder: TraceBuilder, output: TensorId) -> Result<Report, Failure> {
+        FVCORE.count(&returning(builder, output), &Options::default())
     }
 
     fn extras(report: &Report) -> Vec<String> {
@@ -207,9 +164,9 @@ mod tests {
     fn counts_what_fvcore_0_1_5_prints() {
         // nn.GRUCell(32, 48) on 5×32.
         let mut builder = model();
-        let x = input(&mut builder, &[5, 32]).into();
-        let w_ih = input(&mut builder, &[144, 32]).into();
-        let w_hh = input(&mut builder, &[144, 48]).into();
+        let x = tensor(&mut builder, &[5, 32]).into();
+        let w_ih = tensor(&mut builder, &[144, 32]).into();
+        let w_hh = tensor(&mut builder, &[144, 48]).into();
         let arguments = [("input", x), ("w_ih", w_ih), ("w_hh", w_hh)];
         let out = operator(&mut builder, "aten.gru_cell", &arguments, &[5, 48]);
         let report = report(builder, out).unwrap();
@@ -234,7 +191,7 @@ mod tests {
     fn halves_what_numpy_prints_for_an_einsum() {
         // torch.einsum("bnhd,bmhd->bhnm", q, q) with q of 2×10×4×16: 12800.0 in by_operator().
         let mut builder = model();
-        let q = Value::Tensor(input(&mut builder, &[2, 10, 4, 16]));
+        let q = Value::Tensor(tensor(&mut builder, &[2, 10, 4, 16]));
         let tensors = Value::List(vec![q.clone(), q]);
         let arguments = [("equation", "bnhd,bmhd->bhnm".into()), ("tensors", tensors)];
         let out = operator(&mut builder, "aten.einsum", &arguments, &[2, 4, 10, 10]);
@@ -249,8 +206,8 @@ mod tests {
     fn padding_by_name_is_unsupported() {
         // nn.Conv2d(4, 4, 3, padding="same"): torch 2.15 records aten::_convolution_mode.
         let mut builder = model();
-        let x = input(&mut builder, &[1, 4, 8, 8]).into();
-        let weight = input(&mut builder, &[4, 4, 3, 3]).into();
+        let x = tensor(&mut builder, &[1, 4, 8, 8]).into();
+        let weight = tensor(&mut builder, &[4, 4, 3, 3]).into();
         let arguments = [("input", x), ("weight", weight), ("padding", "same".into())];
         let out = operator(&mut builder, "aten.conv2d", &arguments, &[1, 4, 8, 8]);
         let report = report(builder, out).unwrap();
@@ -263,8 +220,8 @@ mod tests {
     #[test]
     fn a_product_with_a_vector_is_an_error() {
         let mut builder = model();
-        let x = input(&mut builder, &[3, 4]).into();
-        let vector = input(&mut builder, &[4]).into();
+        let x = tensor(&mut builder, &[3, 4]).into();
+        let vector = tensor(&mut builder, &[4]).into();
         let out = operator(
             &mut builder,
             "aten.matmul",
@@ -287,8 +244,8 @@ mod tests {
         builder.add_child(root, "a", a);
         builder.add_child(root, "b", b);
         builder.add_child(a, "fc", fc);
-        let x = input(&mut builder, &[2, 8]);
-        let weight = input(&mut builder, &[4, 8]);
+        let x = tensor(&mut builder, &[2, 8]);
+        let weight = tensor(&mut builder, &[4, 8]);
         for module in [root, b, fc] {
             builder.begin(Target::Module(module), Vec::new(), None);
         }

@@ -5,11 +5,11 @@
 
 use once_cell::sync::Lazy;
 
-use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
+use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
 use modelcost_core::formula::Formula;
 use modelcost_core::report::{Entry, Report};
-use modelcost_core::table::{Params, Rule, Table, finish};
+use modelcost_core::table::{Params, Table, finish};
 use modelcost_core::trace::Trace;
 
 pub mod gradients;
@@ -29,12 +29,8 @@ inventory::submit! { Registration {
 } }
 
 impl Convention for Macs {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

@@ -4,12 +4,12 @@
 //! into one operator has no rule; PyTorch fuses it where no gradient is to be kept, and encoder
 //! layers only when they have no hooks.
 
-use modelcost_core::convention::{Convention, Failure, Info, Options};
+use modelcost_core::convention::{Convention, Failure, Options};
 use modelcost_core::dim::Dim;
 use modelcost_core::formula::CallScope;
 use modelcost_core::fused::{self, Fused, Run};
 use modelcost_core::report::Report;
-use modelcost_core::table::{Params, Rule, Table, finish, is_innermost};
+use modelcost_core::table::{Params, Table, finish, is_innermost};
 use modelcost_core::trace::{CallId, Target, Trace};
 
 /// ptflops, its backend "aten".
@@ -66,12 +66,8 @@ fn fused_calls(trace: &Trace) -> Vec<Fused> {
 }
 
 impl Convention for Aten {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

@@ -9,13 +9,13 @@
 //!   batch counts as one. So it is in 0.6.9 whenever there is an input constructor, which a batch
 //!   other than one and an input that is not a float need.
 
-use modelcost_core::convention::{Convention, Failure, Info, Options};
+use modelcost_core::convention::{Convention, Failure, Options};
 use modelcost_core::dim::Dim;
 use modelcost_core::formula::{CallScope, Quantity, Scope};
 use modelcost_core::fused::{self, Run};
 use modelcost_core::patched::{Patched, Signatures};
 use modelcost_core::report::{Entry, Layer, Report, first_shape};
-use modelcost_core::table::{Counted, Rule, Table, describe};
+use modelcost_core::table::{Counted, Table, describe};
 use modelcost_core::trace::{CallId, ModuleId, Passed, Target, Trace};
 use modelcost_core::value::Value;
 
@@ -232,12 +232,8 @@ impl Ptflops {
 }
 
 impl Convention for Ptflops {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

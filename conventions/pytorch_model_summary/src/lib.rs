@@ -7,11 +7,11 @@
 use once_cell::sync::Lazy;
 use std::fmt::Write as _;
 
-use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
+use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
 use modelcost_core::report::{Extra, Layer, Report};
-use modelcost_core::table::{Rule, Table, describe};
+use modelcost_core::table::{Table, describe};
 use modelcost_core::trace::{CallId, ModuleId, Shape, Target, Trace};
 use modelcost_core::value::Value;
 
@@ -172,12 +172,8 @@ fn shape_text(shapes: &[Shape]) -> String {
 }
 
 impl Convention for PytorchModelSummary {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

@@ -5,10 +5,10 @@
 
 use once_cell::sync::Lazy;
 
-use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
+use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
 use modelcost_core::report::Report;
-use modelcost_core::table::{Rule, Table};
+use modelcost_core::table::Table;
 use modelcost_core::trace::{Class, ModuleId, Trace};
 
 /// A variant of the textbook's formulas.
@@ -73,12 +73,8 @@ fn parameters(trace: &Trace, module: ModuleId) -> (Dim, Dim) {
 }
 
 impl Convention for Textbook {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

@@ -8,11 +8,11 @@
 //!   that has a rule, `Sequential` and `ModuleList` excepted.
 //! - Numbers are kept in float64, which is exact up to 2⁵³.
 
-use modelcost_core::convention::{Convention, Failure, Info, Options};
+use modelcost_core::convention::{Convention, Failure, Options};
 use modelcost_core::dim::Dim;
 use modelcost_core::formula::CallScope;
 use modelcost_core::report::{Entry, Layer, Report, first_shape};
-use modelcost_core::table::{Rule, Table};
+use modelcost_core::table::Table;
 use modelcost_core::trace::{ModuleId, Target, Trace};
 
 use crate::recurrent::ThopScope;
@@ -106,12 +106,8 @@ impl Thop {
 }
 
 impl Convention for Thop {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

@@ -7,11 +7,11 @@
 //!   module with a rule that counts is running and no other torch function is around them.
 //! - All parameters of the model are reported.
 
-use modelcost_core::convention::{Convention, Failure, Info, Options};
+use modelcost_core::convention::{Convention, Failure, Options};
 use modelcost_core::dim::Dim;
 use modelcost_core::formula::{CallScope, EvalError, Quantity, Scope};
 use modelcost_core::report::{Entry, Layer, Report, first_shape};
-use modelcost_core::table::{Rule, Table};
+use modelcost_core::table::Table;
 use modelcost_core::trace::{CallId, ModuleId, Passed, Target, Trace};
 use modelcost_core::value::Value;
 
@@ -122,12 +122,8 @@ fn is_torch_function(name: &str) -> bool {
 }
 
 impl Convention for Ultralytics {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

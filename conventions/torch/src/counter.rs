@@ -1,13 +1,13 @@
 //! The count itself.
 
-use modelcost_core::convention::{Convention, Failure, Info, Options};
+use modelcost_core::convention::{Convention, Failure, Options};
 use modelcost_core::fidelity::Level;
 use modelcost_core::formula::{EvalError, Quantity, Scope};
 use modelcost_core::fused::{self, Run};
 use modelcost_core::gradients::Gradients;
 use modelcost_core::jit::OperatorScope;
 use modelcost_core::report::{Entry, Report, inclusive_counts, layers};
-use modelcost_core::table::{Rule, Table, describe};
+use modelcost_core::table::{Table, describe};
 use modelcost_core::trace::{CallId, Target, Trace};
 
 use crate::names;
@@ -111,12 +111,8 @@ impl Counter {
 }
 
 impl Convention for Counter {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

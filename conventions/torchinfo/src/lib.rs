@@ -6,10 +6,10 @@
 
 use once_cell::sync::Lazy;
 
-use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
+use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
 use modelcost_core::report::{Entry, Extra, Layer, Report};
-use modelcost_core::table::{Rule, Table};
+use modelcost_core::table::Table;
 use modelcost_core::trace::Trace;
 
 pub mod layer_info;
@@ -78,12 +78,8 @@ fn layers(list: &SummaryList) -> Vec<Layer> {
 }
 
 impl Convention for Torchinfo {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

@@ -5,7 +5,7 @@
 
 use once_cell::sync::Lazy;
 
-use modelcost_core::convention::{Convention, Failure, Info, Options, Registration};
+use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
 use modelcost_core::jit::{self, OperatorScope, Role};
@@ -35,22 +35,12 @@ impl Torchprofile {
 }
 
 impl Convention for Torchprofile {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
-        if options.training {
-            let message = format!(
-                "{} has no rule for the backward pass",
-                self.info().identity()
-            );
-            return Err(Failure::NotAvailable(message));
-        }
+        self.info().forward_only(options)?;
         let mut report = Report::new(self.info(), trace);
         let mut counted_cell = None;
         for node in jit::graph(trace, false) {
@@ -99,45 +89,12 @@ impl Convention for Torchprofile {
 mod tests {
     use super::*;
     use modelcost_core::dtype::DType;
-    use modelcost_core::trace::{
-        Argument, Class, Module, Origin, Shape, Target, TensorId, TraceBuilder,
-    };
+    use modelcost_core::sketch::{model, operator, returning, shape, tensor};
+    use modelcost_core::trace::{Argument, Target, TensorId, TraceBuilder};
     use modelcost_core::value::Value;
 
-    fn shape(sizes: &[usize]) -> Shape {
-        sizes.iter().map(|size| Dim::from(*size)).collect()
-    }
-
-    fn model() -> TraceBuilder {
-        let mut builder = TraceBuilder::new("test", "test");
-        let root = builder.module(Module {
-            class: Class::new("test.Model"),
-            ..Module::default()
-        });
-        builder.begin(Target::Module(root), Vec::new(), None);
-        builder
-    }
-
-    fn input(builder: &mut TraceBuilder, sizes: &[usize]) -> TensorId {
-        builder.tensor(Some(shape(sizes)), Some(DType::Float32), Origin::Input)
-    }
-
-    fn operator(
-        builder: &mut TraceBuilder,
-        name: &str,
-        arguments: &[(&str, Value)],
-        out: &[usize],
-    ) -> TensorId {
-        let arguments = arguments
-            .iter()
-            .map(|(name, value)| Argument::new(*name, value.clone()));
-        let target = Target::Operator(name.into());
-        builder.leaf(target, arguments.collect(), shape(out), DType::Float32)
-    }
-
-    fn count(mut builder: TraceBuilder, output: TensorId) -> Result<Dim, Failure> {
-        builder.end(Value::Tensor(output));
-        let report = TORCHPROFILE.count(&builder.finish(), &Options::default())?;
+    fn count(builder: TraceBuilder, output: TensorId) -> Result<Dim, Failure> {
+        let report = TORCHPROFILE.count(&returning(builder, output), &Options::default())?;
         Ok(report
             .count
             .map_or(Dim::ZERO, |count| count.count().clone()))
@@ -147,8 +104,8 @@ mod tests {
     fn counts_what_torchprofile_0_1_0_prints() {
         // nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1, groups=4, bias=False).
         let mut builder = model();
-        let x = input(&mut builder, &[1, 16, 14, 14]).into();
-        let weight = input(&mut builder, &[16, 2, 3, 3]).into();
+        let x = tensor(&mut builder, &[1, 16, 14, 14]).into();
+        let weight = tensor(&mut builder, &[16, 2, 3, 3]).into();
         let name = "aten.conv_transpose2d";
         let out = operator(
             &mut builder,
@@ -160,16 +117,16 @@ mod tests {
 
         // nn.GRUCell(32, 48) on 5×32: two linear layers and two products.
         let mut builder = model();
-        let x = input(&mut builder, &[5, 32]).into();
-        let w_ih = input(&mut builder, &[144, 32]).into();
-        let w_hh = input(&mut builder, &[144, 48]).into();
+        let x = tensor(&mut builder, &[5, 32]).into();
+        let w_ih = tensor(&mut builder, &[144, 32]).into();
+        let w_hh = tensor(&mut builder, &[144, 48]).into();
         let arguments = [("input", x), ("w_ih", w_ih), ("w_hh", w_hh)];
         let out = operator(&mut builder, "aten.gru_cell", &arguments, &[5, 48]);
         assert_eq!(count(builder, out), Ok(Dim::from(58_080)));
 
         // nn.LSTM(128, 256, num_layers=2, batch_first=True, bidirectional=True) on 4×7×128.
         let mut builder = model();
-        let x = input(&mut builder, &[4, 7, 128]);
+        let x = tensor(&mut builder, &[4, 7, 128]);
         let target = Target::Operator("aten.lstm".into());
         builder.begin(target, vec![Argument::new("input", x)], None);
         let outputs = [&[4, 7, 512], &[4, 4, 256], &[4, 4, 256]]
@@ -181,7 +138,7 @@ mod tests {
     #[test]
     fn products_of_sizes_count_one_each() {
         let mut builder = model();
-        let x = input(&mut builder, &[2, 3, 4]).into();
+        let x = tensor(&mut builder, &[2, 3, 4]).into();
         let next = modelcost_core::trace::CallId::new(1);
         let line = "return x.reshape(x.size(0) * x.size(1) * x.size(2))";
         builder.trace_mut().lines.push((next, line.into()));
@@ -192,7 +149,7 @@ mod tests {
     #[test]
     fn what_nothing_uses_is_not_in_the_graph() {
         let mut builder = model();
-        let x = input(&mut builder, &[2, 8]);
+        let x = tensor(&mut builder, &[2, 8]);
         let out = operator(&mut builder, "aten.mul", &[("self", x.into())], &[2, 8]);
         operator(&mut builder, "aten.mean", &[("self", out.into())], &[2]);
         assert_eq!(count(builder, out), Ok(Dim::from(16)));
@@ -201,8 +158,8 @@ mod tests {
     #[test]
     fn attention_with_fewer_key_heads_is_an_error() {
         let mut builder = model();
-        let query = input(&mut builder, &[2, 4, 6, 8]);
-        let key = input(&mut builder, &[2, 2, 6, 8]);
+        let query = tensor(&mut builder, &[2, 4, 6, 8]);
+        let key = tensor(&mut builder, &[2, 2, 6, 8]);
         let arguments = [
             ("query", query.into()),
             ("key", key.into()),

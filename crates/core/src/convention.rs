@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::dim::Dim;
 use crate::formula::{CallScope, Formula};
 use crate::report::{Entry, Report};
-use crate::table::Rule;
+use crate::table::{Rule, Table};
 use crate::trace::Trace;
 
 /// What one unit of a count is.
@@ -202,11 +202,18 @@ pub enum Failure {
 
 /// A way of counting: a fold over a trace.
 pub trait Convention: Send + Sync {
+    /// What it is, and the rules that it counts by.
+    fn table(&self) -> &Table;
+
     /// What it is.
-    fn info(&self) -> &Info;
+    fn info(&self) -> &Info {
+        &self.table().info
+    }
 
     /// Its rules, for the reference and for explanations.
-    fn rules(&self) -> &[Rule];
+    fn rules(&self) -> &[Rule] {
+        self.table().rules.rules()
+    }
 
     /// Counts a model.
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure>;

@@ -18,6 +18,7 @@ pub mod jit;
 pub mod patched;
 mod places;
 pub mod report;
+pub mod sketch;
 pub mod table;
 pub mod trace;
 pub mod value;

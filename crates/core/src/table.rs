@@ -487,12 +487,8 @@ impl Table {
 }
 
 impl Convention for Table {
-    fn info(&self) -> &Info {
-        &self.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.rules.rules()
+    fn table(&self) -> &Table {
+        self
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {

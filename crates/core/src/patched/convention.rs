@@ -2,12 +2,12 @@
 
 use smol_str::SmolStr;
 
-use crate::convention::{Convention, Failure, Info, Options};
+use crate::convention::{Convention, Failure, Options};
 use crate::dim::Dim;
 use crate::formula::CallScope;
 use crate::patched::{Patched, Signatures};
 use crate::report::{Entry, Extra, Report, layers};
-use crate::table::{Params, Rule, Table, function_name};
+use crate::table::{Params, Table, function_name};
 use crate::trace::{ModuleId, Target, Trace};
 
 /// How often a module is added that stands in several places of the tree.
@@ -127,22 +127,17 @@ fn postorder(trace: &Trace) -> Vec<ModuleId> {
 }
 
 impl Convention for PatchedConvention {
-    fn info(&self) -> &Info {
-        &self.table.info
-    }
-
-    fn rules(&self) -> &[Rule] {
-        self.table.rules.rules()
+    fn table(&self) -> &Table {
+        &self.table
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
-        let backward = match (options.training, self.backward) {
-            (false, _) => 0,
-            (true, Some(passes)) => passes,
-            (true, None) => {
-                let identity = self.info().identity();
-                let message = format!("{identity} has no rule for the backward pass");
-                return Err(Failure::NotAvailable(message));
+        let backward = match self.backward {
+            Some(passes) if options.training => passes,
+            Some(_) => 0,
+            None => {
+                self.info().forward_only(options)?;
+                0
             }
         };
         let mut report = Report::new(self.info(), trace);

@@ -76,6 +76,10 @@ pub struct CountArgs {
     #[arg(short, long, default_value = "torchinfo", env = "MODELCOST_CONVENTION")]
     pub convention: String,
 
+    /// Whether it stands on the command line
+    #[arg(skip)]
+    pub is_convention_given: bool,
+
     /// Count the forward and the backward pass
     #[arg(long)]
     pub training: bool,

@@ -14,12 +14,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{Cli, Command};
-use clap::{CommandFactory, Parser};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches};
 use errors::Failed;
 
 fn main() -> ExitCode {
     modelcost_conventions::link();
-    let cli = Cli::parse();
+    let cli = arguments();
     let result = match cli.command {
         None => commands::count::run(&cli.count),
         Some(Command::Compare(args)) => commands::compare::run(&args),
@@ -63,6 +64,15 @@ fn main() -> ExitCode {
             failed.status()
         }
     }
+}
+
+/// The command line; clap says what is wrong with it and ends the program.
+fn arguments() -> Cli {
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.count.is_convention_given =
+        matches.value_source("convention") == Some(ValueSource::CommandLine);
+    cli
 }
 
 fn manual() -> Result<String, Failed> {

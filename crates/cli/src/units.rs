@@ -60,6 +60,16 @@ pub fn with_unit(value: &Dim, units: Units, unit: Unit) -> String {
     }
 }
 
+/// `244403360` as `244.40 MB` (10^6).
+pub fn megabytes(bytes: u128) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.2} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// The share of a part in a whole, `9.848%`, when both are numbers.
 pub fn share(part: &Dim, whole: &Dim) -> Option<String> {
     let (part, whole) = (part.as_const()?, whole.as_const()?);

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use modelcost_archive::ArchiveError;
+
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -15,7 +17,7 @@ pub enum ExportError {
     },
     /// The file is not of a kind that is read here.
     #[error(
-        "{file}: this is neither a program of torch.export nor a checkpoint ({found}); \
+        "{file}: this is no program of torch.export ({found}); \
          write one with torch.export.save(torch.export.export(model, inputs), \"model.pt2\")"
     )]
     Unrecognised {
@@ -25,29 +27,14 @@ pub enum ExportError {
         found: String,
     },
     /// The archive is damaged.
-    #[error("{file}: the archive is damaged: {message}; copy or export the file again")]
-    Archive {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        message: String,
-    },
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The program or its index is not what its schema says.
     #[error("{file}: {place}: {message}; export the program again with torch.export.save")]
     Program {
         /// The file.
         file: String,
         /// Which entry, line and column, or node.
-        place: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// The checkpoint is damaged, or holds what no checkpoint holds.
-    #[error("{file}: {place}: {message}")]
-    Checkpoint {
-        /// The file.
-        file: String,
-        /// Where in the file.
         place: String,
         /// What is wrong.
         message: String,
@@ -59,18 +46,6 @@ pub enum ExportError {
         file: String,
         /// What is too large.
         what: String,
-    },
-    /// The file holds no computation to count.
-    #[error(
-        "{file} is {kind}: it holds parameters but no graph, so there is nothing to count; \
-         where the model is built, write a program instead: \
-         torch.export.save(torch.export.export(model.eval(), inputs), \"model.pt2\")"
-    )]
-    NoGraph {
-        /// The file.
-        file: String,
-        /// What it is: "a checkpoint", "a TorchScript archive".
-        kind: &'static str,
     },
 }
 

@@ -67,7 +67,7 @@ fn of(path: &Path, head: &[u8]) -> Option<Kind> {
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or_default();
-    if head.starts_with(b"PK\x03\x04") {
+    if head.starts_with(b"PK") {
         return Some(Kind::Archive);
     }
     match extension.as_deref() {
@@ -76,7 +76,7 @@ fn of(path: &Path, head: &[u8]) -> Option<Kind> {
         Some("onnxtxt" | "onnxtext") => Some(Kind::OnnxText),
         // An archive that does not begin as one is damaged; its reader says so.
         Some("pt2") => Some(Kind::Archive),
-        Some("safetensors" | "pt" | "pth" | "ckpt" | "bin") => Some(Kind::Checkpoint),
+        Some("safetensors" | "pt" | "pth" | "ckpt" | "bin" | "pkl") => Some(Kind::Checkpoint),
         Some("json") if name.ends_with(".index.json") => Some(Kind::Checkpoint),
         _ => by_content(head),
     }

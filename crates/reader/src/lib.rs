@@ -2,6 +2,7 @@
 
 mod bind;
 mod detect;
+mod pytorch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use modelcost_core::trace::{Shape, Trace};
 use smol_str::SmolStr;
 
 pub use detect::{Kind, detect};
+pub use modelcost_checkpoint as checkpoint;
 
 /// What is said beside the file: sizes of its free dimensions and of its inputs.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,15 @@ pub struct Model {
     pub trace: Trace,
     /// The source, for files that people write.
     pub text: Option<String>,
+}
+
+/// What a model file holds.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// A model with its computation.
+    Model(Model),
+    /// Parameters without one.
+    Checkpoint(checkpoint::Checkpoint),
 }
 
 /// Why a file could not be read: one or more messages, with places where the file is text.
@@ -115,24 +126,45 @@ impl Model {
     }
 }
 
-/// Reads a model file of any kind.
+/// Reads a model file of any kind. A checkpoint is an error: it has nothing to count.
 pub fn open(path: &Path, options: &Options) -> Result<Model, OpenError> {
-    let fail = |diagnostic| OpenError::new(path, diagnostic);
-    match detect(path).map_err(|diagnostic| fail(*diagnostic))? {
-        Kind::Spec => open_spec(path, options),
-        Kind::Archive | Kind::Checkpoint => {
-            let read = modelcost_export::read_path(path);
-            let mut trace = read.map_err(|error| fail(without_file(&error, path)))?;
-            bind::bind(&mut trace, options).map_err(|diagnostic| fail(*diagnostic))?;
-            Ok(Model {
-                path: path.into(),
-                trace,
-                text: None,
-            })
-        }
-        Kind::Onnx | Kind::OnnxText => open_onnx(path, options),
+    match open_any(path, options)? {
+        Opened::Model(model) => Ok(model),
+        Opened::Checkpoint(_) => Err(no_graph(path)),
     }
 }
+
+/// Reads a model file or a checkpoint.
+pub fn open_any(path: &Path, options: &Options) -> Result<Opened, OpenError> {
+    let kind = detect(path).map_err(|diagnostic| OpenError::new(path, *diagnostic))?;
+    let model = match kind {
+        Kind::Spec => open_spec(path, options)?,
+        Kind::Archive => return pytorch::open(path, options),
+        Kind::Checkpoint => {
+            let checkpoint = checkpoint::read_path(path);
+            let checkpoint =
+                checkpoint.map_err(|error| OpenError::new(path, without_file(&error, path)))?;
+            return Ok(Opened::Checkpoint(checkpoint));
+        }
+        Kind::Onnx | Kind::OnnxText => open_onnx(path, options)?,
+    };
+    Ok(Opened::Model(model))
+}
+
+/// Says that a checkpoint cannot be counted, and what can.
+pub fn no_graph(path: &Path) -> OpenError {
+    let message = "this is a checkpoint: it holds parameters but no graph of calls, so there is \
+                   nothing to count";
+    let diagnostic = Diagnostic::without_place(message).with_help(format!(
+        "where the model is built, write a program and count that: {EXPORT}"
+    ));
+    OpenError::new(path, diagnostic)
+}
+
+/// The line of Python that writes what can be counted.
+const EXPORT: &str =
+    "torch.export.save(torch.export.export(model.eval(), (x,)), \"model.pt2\"), or \
+     torch.onnx.export(model.eval(), (x,), \"model.onnx\"), where x is an input";
 
 fn open_spec(path: &Path, options: &Options) -> Result<Model, OpenError> {
     let bytes = std::fs::read(path).map_err(|error| {

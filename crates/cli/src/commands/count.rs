@@ -1,18 +1,29 @@
-//! The default command: one model, one convention.
+//! The default command: one model, one convention; or the parameters of a checkpoint.
 
-use modelcost_core::convention::Options;
+use modelcost_core::convention::{Convention, Options};
+use modelcost_reader::{Opened, no_graph, open_any};
 
-use super::{convention, open};
+use super::convention;
 use crate::args::CountArgs;
 use crate::errors::Failed;
-use crate::render::{Answer, render};
+use crate::render::{Answer, render, render_checkpoint};
 
 pub fn run(args: &CountArgs) -> Result<String, Failed> {
     let Some(path) = &args.model else {
         return Err(Failed::input("which model? Give the path of a model file"));
     };
     let convention = convention(&args.convention)?;
-    let model = open(path, &args.read.options().map_err(Failed::input)?)?;
+    let options = args.read.options().map_err(Failed::input)?;
+    let opened = open_any(path, &options).map_err(|error| Failed::open(&error))?;
+    let model = match opened {
+        Opened::Model(model) => model,
+        Opened::Checkpoint(_) if counts(args, convention) => {
+            return Err(Failed::open(&no_graph(path)));
+        }
+        Opened::Checkpoint(checkpoint) => {
+            return Ok(render_checkpoint(path, &checkpoint, &args.output));
+        }
+    };
     let report = convention
         .count(
             &model.trace,
@@ -27,4 +38,11 @@ pub fn run(args: &CountArgs) -> Result<String, Failed> {
         report: &report,
         output: &args.output,
     }))
+}
+
+/// Whether more is asked for than parameters, which is what a checkpoint has.
+fn counts(args: &CountArgs, convention: &dyn Convention) -> bool {
+    let read = &args.read;
+    let is_sized = !read.input.is_empty() || read.batch.is_some() || !read.dim.is_empty();
+    is_sized || args.training || (args.is_convention_given && convention.info().counts)
 }

@@ -15,7 +15,7 @@ use super::{all_conventions, convention, open};
 use crate::args::{MemoryArgs, TextFormat};
 use crate::errors::Failed;
 use crate::render::json_text;
-use crate::units::grouped;
+use crate::units::{grouped, megabytes};
 
 const BOLD: Style = Style::new().bold();
 const FAINT: Style = AnsiColor::BrightBlack.on_default();
@@ -146,16 +146,6 @@ fn find_chip(name: &str, args: &MemoryArgs) -> Result<Chip, Failed> {
     found
         .cloned()
         .ok_or_else(|| Failed::input(format!("there is no chip '{name}'; there are {}", names())))
-}
-
-/// `244403360` as `244.40 MB` (10^6).
-fn megabytes(bytes: u128) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.2} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.2} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
 }
 
 fn text(bytes: &Memory) -> String {

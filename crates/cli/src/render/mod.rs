@@ -1,5 +1,6 @@
 //! Reports in the shapes that people and programs read.
 
+mod checkpoint;
 mod delimited;
 mod json;
 mod tree;
@@ -11,6 +12,7 @@ use modelcost_reader::Model;
 
 use crate::args::{Format, OutputArgs, Sort};
 
+pub use checkpoint::render as render_checkpoint;
 pub use delimited::{csv_line, markdown_table};
 pub use json::to_text as json_text;
 

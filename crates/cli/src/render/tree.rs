@@ -13,12 +13,12 @@ use super::Answer;
 use crate::args::Units;
 use crate::units::{grouped, scaled, shape, share, with_unit};
 
-const DIM: Style = AnsiColor::BrightBlack.on_default();
-const BOLD: Style = Style::new().bold();
-const NUMBER: Style = AnsiColor::Cyan.on_default();
-const WARN: Style = AnsiColor::Yellow.on_default();
+pub(super) const DIM: Style = AnsiColor::BrightBlack.on_default();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const NUMBER: Style = AnsiColor::Cyan.on_default();
+pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
 
-fn styled(style: Style, text: &str) -> String {
+pub(super) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
@@ -33,7 +33,7 @@ struct Line {
 
 pub(super) fn render(answer: &Answer) -> String {
     let rows = answer.rows();
-    let guides = guides(&rows);
+    let guides = guides(rows.iter().map(|row| row.depth));
     lines_to_text(answer, &rows, |index| {
         let layer = rows[index];
         if layer.depth == 0 {
@@ -63,21 +63,21 @@ pub(super) fn table(answer: &Answer) -> String {
 
 /// The lines that join each row to its siblings below: `│  └─ `. One pass from the end, which
 /// knows at every depth whether a sibling follows.
-fn guides(rows: &[&Layer]) -> Vec<String> {
+pub(super) fn guides(depths: impl DoubleEndedIterator<Item = usize>) -> Vec<String> {
     let mut follows: Vec<bool> = Vec::new();
-    let mut out = Vec::with_capacity(rows.len());
-    for row in rows.iter().rev() {
-        follows.resize(row.depth + 1, false);
+    let mut out = Vec::new();
+    for own in depths.rev() {
+        follows.resize(own + 1, false);
         let mut guide = String::new();
         for (depth, follows) in follows.iter().enumerate().skip(1) {
-            guide.push_str(match (depth == row.depth, follows) {
+            guide.push_str(match (depth == own, follows) {
                 (true, true) => "├─ ",
                 (true, false) => "└─ ",
                 (false, true) => "│  ",
                 (false, false) => "   ",
             });
         }
-        follows[row.depth] = true;
+        follows[own] = true;
         out.push(guide);
     }
     out.reverse();
@@ -164,7 +164,7 @@ fn lines_to_text(
     out
 }
 
-fn pad(text: &str, width: usize, right: bool) -> String {
+pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
     let fill = " ".repeat(width.saturating_sub(text.chars().count()));
     if right {
         format!("{fill}{text}")

@@ -4,45 +4,25 @@ mod flatten;
 mod modules;
 mod pytree;
 
+use modelcost_archive::Archive;
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{Origin, Trace, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Root, Scope, Stacks};
 use smol_str::SmolStr;
 
-use crate::archive::Archive;
 use crate::error::{ExportError, Result};
 use crate::json::{Arg, InputSpec, OutputSpec, Payloads, Program, SymArg};
 use crate::program::flatten::Flattener;
 use crate::program::modules::Storages;
 use crate::symbols::Symbols;
 
-/// Where the program is in the archive: torch 2.8 and later put it in a folder, older ones at the
-/// root.
-const PROGRAMS: [&str; 2] = ["models/model.json", "serialized_exported_program.json"];
-
-/// The entry that holds the program, if the archive has one.
-pub fn entry(archive: &Archive<'_>) -> Option<String> {
-    PROGRAMS
-        .iter()
-        .find_map(|name| archive.find(name))
-        .or_else(|| {
-            // A program saved under a name of the user's.
-            let mut names = archive.names();
-            let found = names.find(|name| {
-                name.split_once("models/")
-                    .is_some_and(|(_, rest)| rest.ends_with(".json") && !rest.contains('/'))
-            });
-            found.map(str::to_owned)
-        })
-}
-
 /// Reads the program of an archive.
-pub fn read(archive: &mut Archive<'_>, entry: &str, file: &str, name: &str) -> Result<Trace> {
+pub fn read(archive: &Archive<'_>, entry: &str, file: &str, name: &str) -> Result<Trace> {
     let json = archive.read(entry)?;
     let program: Program<'_> = parse(&json, file, entry)?;
     let weights = match archive.find("data/weights/model_weights_config.json") {
-        Some(entry) => Some((archive.read(&entry)?, entry)),
+        Some(entry) => Some((archive.read(entry)?, entry)),
         None => None,
     };
     let payloads: Option<Payloads<'_>> = match &weights {

@@ -36,7 +36,10 @@ pub(crate) fn of(archive: &Archive<'_>) -> Contents {
     if let Some(pickle) = archive.find("data.pkl") {
         return Contents::Pickle(pickle.to_owned());
     }
-    if archive.names().any(|name| name.contains("data/aotinductor/")) {
+    if archive
+        .names()
+        .any(|name| name.contains("data/aotinductor/"))
+    {
         return Contents::Compiled;
     }
     Contents::Unknown

@@ -69,7 +69,11 @@ impl<'a> Archive<'a> {
             let path = header.file_path();
             let name: Box<str> = String::from_utf8_lossy(path.as_bytes()).into();
             // Which of the two a program sees depends on the program.
-            if self.index.insert(name.clone(), self.entries.len()).is_some() {
+            if self
+                .index
+                .insert(name.clone(), self.entries.len())
+                .is_some()
+            {
                 return Err(damaged(&self.file, format!("it has two entries {name}")));
             }
             self.entries.push(Entry {

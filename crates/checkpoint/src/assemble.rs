@@ -67,6 +67,16 @@ impl Contained {
         })
     }
 
+    /// For a file that is read alone: says so where it is one of several.
+    pub fn alone(mut self, file: &str) -> Contained {
+        if let Some(count) = names::shard_count(file) {
+            self.notes.push(format!(
+                "this is one of {count} files of a model; open their index (….index.json) for all"
+            ));
+        }
+        self
+    }
+
     /// Sorts the groups into the model and what stands beside it.
     pub fn finish(mut self) -> Checkpoint {
         split_averages(&mut self.groups);
@@ -93,11 +103,12 @@ impl Contained {
         let mut part = self.part(PartKind::Model, groups, &prefix);
         for (wrapper, who) in names::unwrap(&mut part) {
             self.notes
-                .push(format!("names begin with {wrapper} here left out: {who}"));
+                .push(format!("'{wrapper}' of {who} is left out of the names"));
         }
-        let packed = part.tensors.iter().filter(|tensor| {
-            tensor.role == Role::Parameter && tensor.dtype.is_integer()
-        });
+        let packed = part
+            .tensors
+            .iter()
+            .filter(|tensor| tensor.role == Role::Parameter && tensor.dtype.is_integer());
         let packed = packed.count();
         if packed > 0 {
             self.notes.push(format!(
@@ -161,15 +172,17 @@ impl Contained {
             };
             for ((name, raw, _), role) in group.tensors.into_iter().zip(roles) {
                 let name = full(&name);
-                let tied_to = raw.slice.as_ref().filter(|slice| slice.length > 0).and_then(
-                    |slice| match first.get(slice) {
+                let tied_to = raw
+                    .slice
+                    .as_ref()
+                    .filter(|slice| slice.length > 0)
+                    .and_then(|slice| match first.get(slice) {
                         Some(at) => Some(tensors[*at].name.clone()),
                         None => {
                             first.insert(slice.clone(), tensors.len());
                             None
                         }
-                    },
-                );
+                    });
                 tensors.push(Tensor {
                     shard: self.shard_of.get(&name).copied(),
                     name,
@@ -199,7 +212,7 @@ impl Contained {
             .groups
             .iter()
             .flat_map(|group| &group.tensors)
-            .filter_map(|(_, tensor, _)| tensor.slice.as_ref())
+            .flat_map(|(_, tensor, _)| tensor.slice.iter().chain(&tensor.parts))
             .collect();
         slices.sort_by_key(|slice| (slice.storage, slice.start));
         let mut used = 0u128;
@@ -236,7 +249,8 @@ fn bytes(tensor: &RawTensor) -> u64 {
         Some(_) => tensor.element.bytes(tensor.numel).unwrap_or(u64::MAX),
         None => 0,
     };
-    own.saturating_add(tensor.more_bytes)
+    let parts = tensor.parts.iter().map(|part| part.length);
+    parts.fold(own.saturating_add(tensor.more_bytes), u64::saturating_add)
 }
 
 fn roles_of(group: &Group, says: bool) -> Vec<Role> {

@@ -25,7 +25,9 @@ struct Index {
 
 /// Whether a file is an index, by its name and its first character.
 pub fn is_index(path: &Path, bytes: &[u8]) -> bool {
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension == "json");
     is_json && bytes.trim_ascii_start().first() == Some(&b'{')
 }
 

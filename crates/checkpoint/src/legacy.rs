@@ -57,7 +57,11 @@ impl Legacy<'_> {
     }
 
     /// Finds the tensors. The error is a sentence.
-    pub fn walk(&self, storages: &mut Storages<'_>, length: usize) -> std::result::Result<Walked, String> {
+    pub fn walk(
+        &self,
+        storages: &mut Storages<'_>,
+        length: usize,
+    ) -> std::result::Result<Walked, String> {
         let walked = walk(&self.heap, storages, self.root)?;
         if let Some((keys, start)) = self.storages {
             self.check_end(storages, keys, start, length)?;

@@ -41,7 +41,7 @@ pub fn read_path(path: &Path) -> Result<Checkpoint> {
     if index::is_index(path, &map) {
         return index::read(path, &map);
     }
-    Ok(contained(&map, &file)?.finish())
+    Ok(contained(&map, &file)?.alone(&file).finish())
 }
 
 /// Reads the bytes of a checkpoint in one file; `file` stands in messages.
@@ -51,7 +51,7 @@ pub fn read_bytes(bytes: &[u8], file: &str) -> Result<Checkpoint> {
 
 /// Reads the checkpoint in an archive whose pickle is the given entry.
 pub fn read_archive(archive: &Archive<'_>, entry: &str, file: &str) -> Result<Checkpoint> {
-    Ok(in_archive(archive, entry, file)?.finish())
+    Ok(in_archive(archive, entry, file)?.alone(file).finish())
 }
 
 /// What files begin with that people take for checkpoints, and what they are.

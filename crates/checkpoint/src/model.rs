@@ -222,7 +222,9 @@ impl Totals {
                 }),
             }
         }
-        totals.by_dtype.sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
+        totals
+            .by_dtype
+            .sort_by_key(|entry| std::cmp::Reverse(entry.bytes));
         totals.trainable_params = trainable;
         totals
     }

@@ -46,6 +46,15 @@ fn rank(name: &str) -> usize {
     place.unwrap_or(ORDER.len())
 }
 
+/// Of how many files a file is one, by its name: `model-00001-of-00004.safetensors`.
+pub fn shard_count(file: &str) -> Option<u32> {
+    let stem = std::path::Path::new(file).file_stem()?.to_str()?;
+    let (before, count) = stem.rsplit_once("-of-")?;
+    let (_, number) = before.rsplit_once('-')?;
+    number.parse::<u32>().ok()?;
+    count.parse().ok().filter(|count| *count > 1)
+}
+
 /// Parts of names that stand for a wrapper and not for a module of the model, and who leaves them.
 const WRAPPERS: [(&str, &str); 4] = [
     ("_orig_mod", "torch.compile"),
@@ -75,7 +84,10 @@ pub fn unwrap(part: &mut Part) -> Vec<(&'static str, &'static str)> {
             inner.unwrap_or(name).to_owned()
         };
         if rename(part, without) {
-            out.push(("module", "DataParallel, DistributedDataParallel or AveragedModel"));
+            out.push((
+                "module",
+                "DataParallel, DistributedDataParallel or AveragedModel",
+            ));
         }
     }
     out
@@ -83,7 +95,11 @@ pub fn unwrap(part: &mut Part) -> Vec<(&'static str, &'static str)> {
 
 /// Gives new names, unless two tensors would then have the same. Says whether anything changed.
 fn rename(part: &mut Part, new: impl Fn(&str) -> String) -> bool {
-    let names: Vec<String> = part.tensors.iter().map(|tensor| new(&tensor.name)).collect();
+    let names: Vec<String> = part
+        .tensors
+        .iter()
+        .map(|tensor| new(&tensor.name))
+        .collect();
     let is_changed = names
         .iter()
         .zip(&part.tensors)

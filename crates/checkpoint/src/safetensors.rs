@@ -17,7 +17,9 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// Whether bytes begin as safetensors does.
 pub fn is_likely(bytes: &[u8]) -> bool {
-    let length = bytes.first_chunk::<8>().map(|head| u64::from_le_bytes(*head));
+    let length = bytes
+        .first_chunk::<8>()
+        .map(|head| u64::from_le_bytes(*head));
     length.is_some_and(|length| length <= MAX_HEADER) && bytes.get(8) == Some(&b'{')
 }
 
@@ -82,6 +84,7 @@ fn tensors(header: &Metadata) -> std::result::Result<Vec<(String, RawTensor, Kin
             element,
             numel,
             slice: Some(slice),
+            parts: Vec::new(),
             more_bytes: 0,
             is_parameter: false,
             requires_grad: false,

@@ -80,7 +80,10 @@ fn formats_are_told_apart() {
         assert_eq!(format("module_legacy"), Format::TorchLegacy);
         assert_eq!(read(&format!("plain-{release}.pkl")).format, Format::Pickle);
         let message = error(&format!("torchscript-{release}.pt"));
-        assert!(message.contains("TorchScript archive (torch.jit.save)"), "{message}");
+        assert!(
+            message.contains("TorchScript archive (torch.jit.save)"),
+            "{message}"
+        );
     }
     assert_eq!(read("net.safetensors").format, Format::Safetensors);
 }
@@ -103,7 +106,10 @@ fn a_state_dict_has_names_shapes_types_and_ties() {
         assert_eq!(tensor("bn.running_var").role, Role::NormStatistic);
         assert_eq!(tensor("bn.num_batches_tracked").role, Role::NormCounter);
         assert_eq!(tensor("position_ids").role, Role::Buffer);
-        assert_eq!(tensor("head.weight").tied_to.as_deref(), Some("embed.weight"));
+        assert_eq!(
+            tensor("head.weight").tied_to.as_deref(),
+            Some("embed.weight")
+        );
         assert_eq!(tensor("embed.weight").tied_to, None);
         // state_dict() gives plain tensors: nobody knows what was trained.
         assert_eq!(tensor("conv.weight").requires_grad, None);
@@ -112,16 +118,31 @@ fn a_state_dict_has_names_shapes_types_and_ties() {
 
 #[test]
 fn a_pickled_module_keeps_classes_and_what_is_trained() {
-    for name in ["module-2.15.pt", "module-2.5.pt", "module_legacy-2.15.pt", "module_legacy-2.5.pt"] {
+    for name in [
+        "module-2.15.pt",
+        "module-2.5.pt",
+        "module_legacy-2.15.pt",
+        "module_legacy-2.5.pt",
+    ] {
         let model = read(name).model;
         assert_eq!(model.class.as_deref(), Some("mynet.models.Net"), "{name}");
         let rows = rows(&model);
         let row = |path: &str| rows.iter().find(|row| row.path == path).unwrap();
-        assert_eq!(row("bn").class, Some("torch.nn.modules.batchnorm.BatchNorm2d"));
+        assert_eq!(
+            row("bn").class,
+            Some("torch.nn.modules.batchnorm.BatchNorm2d")
+        );
         assert_eq!((row("bn").params, row("bn").buffers), (8, 9));
-        assert_eq!(row("blocks.10").class, Some("torch.nn.modules.linear.Linear"));
+        assert_eq!(
+            row("blocks.10").class,
+            Some("torch.nn.modules.linear.Linear")
+        );
         assert_eq!((row("blocks").depth, row("blocks").params), (1, 220));
-        let frozen = model.tensors.iter().find(|t| t.name == "blocks.0.weight").unwrap();
+        let frozen = model
+            .tensors
+            .iter()
+            .find(|t| t.name == "blocks.0.weight")
+            .unwrap();
         assert_eq!(frozen.requires_grad, Some(false), "{name}");
     }
 }
@@ -131,8 +152,19 @@ fn wrappers_and_what_stands_beside_a_model_are_taken_apart() {
     for release in RELEASES {
         let checkpoint = read(&format!("training-{release}.pt"));
         assert_eq!(checkpoint.model.path, "state_dict");
-        assert!(checkpoint.model.tensors.iter().any(|t| t.name == "conv.weight"));
-        assert!(checkpoint.notes.iter().any(|note| note.contains("DataParallel")));
+        assert!(
+            checkpoint
+                .model
+                .tensors
+                .iter()
+                .any(|t| t.name == "conv.weight")
+        );
+        assert!(
+            checkpoint
+                .notes
+                .iter()
+                .any(|note| note.contains("DataParallel"))
+        );
         let others: Vec<(PartKind, &str, u128)> = checkpoint
             .others
             .iter()
@@ -145,7 +177,11 @@ fn wrappers_and_what_stands_beside_a_model_are_taken_apart() {
             [
                 (PartKind::Other, "", 4 + 8),
                 // The averaged weights were cloned one by one, so nothing in them is tied.
-                (PartKind::Average, "state_dict_ema", checkpoint.model.totals.bytes + 96),
+                (
+                    PartKind::Average,
+                    "state_dict_ema",
+                    checkpoint.model.totals.bytes + 96
+                ),
                 (PartKind::Optimizer, "optimizer", 4 + 2 * 96),
             ]
         );
@@ -175,6 +211,7 @@ fn every_element_type() {
         assert_eq!(types["quant.weight"], ("qint8", 9));
         // Four indices of two int64, and four float32.
         assert_eq!(types["sparse.weight"], ("float32", 4 * 16 + 4 * 4));
+        assert_eq!(checkpoint.notes, [""; 0], "{release}");
         let role = |name: &str| {
             let mut tensors = checkpoint.model.tensors.iter();
             tensors.find(|tensor| tensor.name == name).unwrap().role
@@ -202,17 +239,29 @@ fn tensors_without_a_dictionary() {
     let message = error("nothing-2.15.pt");
     assert!(message.contains("holds no tensors"), "{message}");
     let plain = read("plain-2.15.pkl").model;
-    assert_eq!((plain.totals.params, plain.tensors[0].dtype.name()), (8, "float32"));
+    assert_eq!(
+        (plain.totals.params, plain.tensors[0].dtype.name()),
+        (8, "float32")
+    );
 }
 
 #[test]
 fn shards_by_their_index() {
     for (index, shards) in [
-        ("sharded-2.15.bin.index.json", "sharded-2.15-0000{}-of-00002.bin"),
-        ("net.safetensors.index.json", "net-0000{}-of-00002.safetensors"),
+        (
+            "sharded-2.15.bin.index.json",
+            "sharded-2.15-0000{}-of-00002.bin",
+        ),
+        (
+            "net.safetensors.index.json",
+            "net-0000{}-of-00002.safetensors",
+        ),
     ] {
         let checkpoint = read(index);
-        assert_eq!(checkpoint.shards, ["1", "2"].map(|n| shards.replace("{}", n)));
+        assert_eq!(
+            checkpoint.shards,
+            ["1", "2"].map(|n| shards.replace("{}", n))
+        );
         let model = &checkpoint.model;
         assert!(model.tensors.iter().any(|tensor| tensor.shard == Some(1)));
         // In natural order, not in that of text.
@@ -220,6 +269,8 @@ fn shards_by_their_index() {
         assert!(place("blocks.2.weight") < place("blocks.10.weight"));
         assert!(place("blocks.2.weight") < place("blocks.2.bias"));
     }
+    let one = read("net-00002-of-00002.safetensors");
+    assert!(one.notes[0].starts_with("this is one of 2 files of a model"));
 }
 
 #[test]

@@ -87,7 +87,9 @@ fn readers_and_the_vocabulary_know_no_convention() {
     for name in [
         "modelcost-torch",
         "modelcost-spec",
+        "modelcost-archive",
         "modelcost-export",
+        "modelcost-checkpoint",
         "modelcost-onnx",
         "modelcost-reader",
     ] {
@@ -101,6 +103,16 @@ fn readers_and_the_vocabulary_know_no_convention() {
             "{name} reaches {reach:?}"
         );
     }
+}
+
+/// A checkpoint has no calls, so its reader knows neither the vocabulary nor another format.
+#[test]
+fn checkpoints_know_archives_and_core_alone() {
+    assert_eq!(
+        dependencies()["modelcost-checkpoint"],
+        BTreeSet::from(["modelcost-archive", "modelcost-core"].map(String::from))
+    );
+    assert_eq!(dependencies()["modelcost-archive"], BTreeSet::new());
 }
 
 #[test]

@@ -436,3 +436,80 @@ fn the_readme_shows_real_output_and_a_real_spec() {
         "README.md does not show examples/resnet50.toml as it is"
     );
 }
+
+/// What torch 2.15 counts of the same model is in tests/checkpoints/expected-2.15.json.
+#[test]
+fn a_checkpoint_lists_its_parameters() {
+    let file = "tests/checkpoints/module-2.15.pt";
+    let tree = stdout(&[file]);
+    for text in [
+        "├─ bn BatchNorm2d          8    2.192%        9     72 B  float32  weight 4, bias 4\n",
+        "└─ head Linear                                            float32  weight = embed.weight\n",
+        "Parameters     365\nTrainable      345\n",
+        "Normalisation  8 running statistics of 1 layer, 1 counter\n",
+    ] {
+        assert!(tree.contains(text), "{text}\n{tree}");
+    }
+    let report = json(&[file]);
+    assert_eq!(report["schema"], "modelcost-checkpoint/1");
+    assert_eq!(report["model"]["totals"]["params"], 365);
+    assert_eq!(report["model"]["totals"]["trainable_params"], 345);
+    assert_eq!(report["model"]["class"], "mynet.models.Net");
+    let tensors = report["model"]["tensors"].as_array().unwrap();
+    let head = tensors
+        .iter()
+        .find(|tensor| tensor["name"] == "head.weight")
+        .unwrap();
+    assert_eq!(head["tied_to"], "embed.weight");
+    assert_eq!(head["shape"], serde_json::json!([6, 4]));
+    let csv = stdout(&[file, "-f", "csv"]);
+    assert!(
+        csv.contains("conv.weight,parameter,4x3x3x3,float32,108,432,\n"),
+        "{csv}"
+    );
+    let shallow = stdout(&[file, "--depth", "1", "--verbose"]);
+    assert!(!shallow.contains("10 Linear"), "{shallow}");
+    assert!(
+        shallow.contains("running_mean  4  float32  16 B  norm statistic"),
+        "{shallow}"
+    );
+    // What lists parameters only does so for a checkpoint too.
+    assert_eq!(stdout(&[file, "-c", "pytorch_model_summary"]), tree);
+}
+
+#[test]
+fn a_checkpoint_cannot_be_counted() {
+    let file = "tests/checkpoints/net.safetensors";
+    for arguments in [
+        &["-c", "ptflops", file] as &[_],
+        &[file, "--batch", "2"],
+        &["compare", file],
+        &["memory", file],
+        &["check", file, "--max-count", "1M"],
+        &["reconcile", file, "--reported", "1G"],
+    ] {
+        let output = run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            text.contains("holds parameters but no graph"),
+            "{arguments:?}: {text}"
+        );
+        assert!(
+            text.contains("torch.export.save(torch.export.export("),
+            "{arguments:?}: {text}"
+        );
+    }
+    assert!(stdout(&["check", file, "--max-params", "365"]).contains("within"));
+    assert_eq!(
+        run(&["check", file, "--max-params", "364"]).status.code(),
+        Some(1)
+    );
+    let script = run(&["tests/checkpoints/torchscript-2.15.pt"]);
+    let text = String::from_utf8_lossy(&script.stderr);
+    assert_eq!(script.status.code(), Some(2));
+    assert!(
+        text.contains("TorchScript archive (torch.jit.save)"),
+        "{text}"
+    );
+}

@@ -156,14 +156,15 @@ pub fn no_graph(path: &Path) -> OpenError {
     let message = "this is a checkpoint: it holds parameters but no graph of calls, so there is \
                    nothing to count";
     let diagnostic = Diagnostic::without_place(message).with_help(format!(
-        "where the model is built, write a program and count that: {EXPORT}"
+        "where the model is built, write a program and count that: {EXPORT}; \
+         modelcost {} alone lists the parameters",
+        path.display()
     ));
     OpenError::new(path, diagnostic)
 }
 
 /// The line of Python that writes what can be counted.
-const EXPORT: &str =
-    "torch.export.save(torch.export.export(model.eval(), (x,)), \"model.pt2\"), or \
+const EXPORT: &str = "torch.export.save(torch.export.export(model.eval(), (x,)), \"model.pt2\"), or \
      torch.onnx.export(model.eval(), (x,), \"model.onnx\"), where x is an input";
 
 fn open_spec(path: &Path, options: &Options) -> Result<Model, OpenError> {

@@ -81,7 +81,11 @@ pub fn dangers(heap: &Heap<'_>) -> Vec<String> {
             _ => {}
         }
     }
-    named.retain(|name| !called.iter().any(|call| call.starts_with(&format!("{name}("))));
+    named.retain(|name| {
+        !called
+            .iter()
+            .any(|call| call.starts_with(&format!("{name}(")))
+    });
     called.into_iter().chain(named).collect()
 }
 

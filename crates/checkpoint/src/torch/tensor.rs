@@ -24,7 +24,9 @@ pub struct RawTensor {
     pub numel: u64,
     /// Where its elements are; nowhere for meta tensors.
     pub slice: Option<Slice>,
-    /// Bytes that are its own beside the slice, such as the indices of a sparse tensor.
+    /// Where the indices and values of a sparse tensor are.
+    pub parts: Vec<Slice>,
+    /// Bytes of its own that stand in the pickle.
     pub more_bytes: u64,
     /// Whether it is an `nn.Parameter`.
     pub is_parameter: bool,
@@ -150,9 +152,7 @@ impl Reader<'_, '_, '_> {
             arguments.get(index).copied().ok_or_else(message)
         };
         match callee {
-            ("torch._utils", "_rebuild_tensor") => {
-                self.strided(arguments, None, false).map(Some)
-            }
+            ("torch._utils", "_rebuild_tensor") => self.strided(arguments, None, false).map(Some),
             ("torch._utils", "_rebuild_tensor_v2") => {
                 let requires_grad = self.heap.is_true(argument(4)?);
                 self.strided(arguments, None, requires_grad).map(Some)
@@ -212,10 +212,7 @@ impl Reader<'_, '_, '_> {
                 tensor.requires_grad = self.heap.is_true(argument(3)?);
                 Ok(Some(tensor))
             }
-            (
-                "torch._utils",
-                "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor",
-            ) => {
+            ("torch._utils", "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor") => {
                 let element = self.element(argument(1)?)?;
                 let requires_grad = self.heap.is_true(argument(3)?);
                 let shape = self.shape_of_array(argument(0)?);
@@ -285,6 +282,7 @@ impl Reader<'_, '_, '_> {
             shape,
             element,
             numel,
+            parts: Vec::new(),
             more_bytes: 0,
             is_parameter: false,
             requires_grad,
@@ -299,6 +297,7 @@ impl Reader<'_, '_, '_> {
             shape,
             element,
             slice: None,
+            parts: Vec::new(),
             more_bytes: 0,
             is_parameter: false,
             requires_grad,
@@ -307,7 +306,10 @@ impl Reader<'_, '_, '_> {
 
     /// `(indices, values, size, …)` and, for compressed layouts, `(rows, columns, values, size)`.
     fn sparse(&mut self, data: Ref, depth: u32) -> Read<RawTensor> {
-        let data = self.heap.elements(data).ok_or("a sparse tensor has no data")?;
+        let data = self
+            .heap
+            .elements(data)
+            .ok_or("a sparse tensor has no data")?;
         let mut parts = Vec::new();
         let mut shape = None;
         for at in data.iter().take(8) {
@@ -319,16 +321,13 @@ impl Reader<'_, '_, '_> {
         let (Some(shape), Some(values)) = (shape, parts.last()) else {
             return Err("a sparse tensor lacks its values or its size".into());
         };
-        let mut more_bytes = 0u64;
-        for part in &parts {
-            more_bytes = more_bytes.saturating_add(bytes(&part.element, part.numel)?);
-        }
         Ok(RawTensor {
             numel: numel(&shape)?,
             shape,
             element: values.element.clone(),
             slice: None,
-            more_bytes,
+            parts: parts.into_iter().filter_map(|part| part.slice).collect(),
+            more_bytes: 0,
             is_parameter: false,
             requires_grad: false,
         })
@@ -372,7 +371,9 @@ impl Reader<'_, '_, '_> {
         let list = match self.heap.get(at) {
             Value::Object(object) => {
                 let arguments = self.heap.elements(object.arguments).unwrap_or_default();
-                arguments.first().and_then(|first| self.heap.elements(*first))
+                arguments
+                    .first()
+                    .and_then(|first| self.heap.elements(*first))
             }
             _ => self.heap.elements(at),
         };

@@ -85,11 +85,7 @@ pub struct Walked {
 }
 
 /// Finds all tensors below a value. The error is a sentence.
-pub fn walk(
-    heap: &Heap<'_>,
-    storages: &mut Storages<'_>,
-    root: Ref,
-) -> Result<Walked, String> {
+pub fn walk(heap: &Heap<'_>, storages: &mut Storages<'_>, root: Ref) -> Result<Walked, String> {
     let mut walker = Walker {
         heap,
         storages,
@@ -239,7 +235,10 @@ fn children(heap: &Heap<'_>, at: Ref) -> Vec<(String, Ref)> {
             out.extend(keyed(heap, &object.entries));
             elements(&object.items, &mut out);
             // `namedtuple(…)`, `SimpleNamespace(…)`: what the object is made of.
-            elements(heap.elements(object.arguments).unwrap_or_default(), &mut out);
+            elements(
+                heap.elements(object.arguments).unwrap_or_default(),
+                &mut out,
+            );
             for part in object.state.iter().flat_map(|state| parts(heap, *state)) {
                 if let Value::Dict(entries) = heap.get(part) {
                     out.extend(keyed(heap, entries));
@@ -268,7 +267,9 @@ fn keyed(heap: &Heap<'_>, entries: &[(Ref, Ref)]) -> Vec<(String, Ref)> {
         let key = heap.size(*key)?;
         Some((key.to_string(), *value))
     });
-    let named = named.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let named = named
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
     named.chain(numbered).collect()
 }
 

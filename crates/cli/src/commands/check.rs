@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use modelcost_analysis::budget::{Baseline, Budget, Change, Quantity, Settings, changes};
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
-use modelcost_reader::Model;
+use modelcost_reader::{Model, Opened, no_graph, open_any};
 use serde::Serialize;
 
+use super::convention;
 use super::explain::count;
-use super::{convention, open};
 use crate::args::{CheckArgs, CheckFormat};
 use crate::errors::Failed;
 use crate::render::json_text;
@@ -64,7 +64,22 @@ pub fn run(args: &CheckArgs) -> Result<String, Failed> {
                 "nothing to check: give --max-count, --max-params or --baseline, or a [budget] in modelcost.toml",
             ));
         }
-        let model = open(path, &options)?;
+        let only_params =
+            default.is_none() && baseline.is_none() && budgets.iter().all(is_of_params);
+        let opened = open_any(path, &options).map_err(|error| Failed::open(&error))?;
+        let model = match opened {
+            Opened::Model(model) => model,
+            Opened::Checkpoint(checkpoint) if only_params => {
+                let params = checkpoint.model.totals.params;
+                verdicts.extend(
+                    budgets
+                        .iter()
+                        .map(|budget| of_checkpoint(path, params, budget)),
+                );
+                continue;
+            }
+            Opened::Checkpoint(_) => return Err(Failed::open(&no_graph(path))),
+        };
         for budget in &budgets {
             let name = budget
                 .convention
@@ -95,6 +110,31 @@ pub fn run(args: &CheckArgs) -> Result<String, Failed> {
         Ok(text)
     } else {
         Err(Failed::check(text))
+    }
+}
+
+/// Whether a budget asks for parameters, whoever counts them: a checkpoint has those.
+fn is_of_params(budget: &Budget) -> bool {
+    budget.quantity == Quantity::Params && budget.convention.is_none()
+}
+
+fn of_checkpoint(path: &Path, params: u128, budget: &Budget) -> Verdict {
+    let value = i128::try_from(params).map_or(Dim::Overflow, Dim::Const);
+    let ok = budget.allows(&value) == Some(true);
+    let word = if ok { "within" } else { "over" };
+    Verdict {
+        model: path.display().to_string(),
+        convention: "parameters".into(),
+        quantity: budget.quantity,
+        limit: budget.limit.value(),
+        message: format!(
+            "{} parameters, {word} the budget of {}",
+            grouped(&value),
+            budget.limit
+        ),
+        value: Some(value),
+        ok,
+        changes: Vec::new(),
     }
 }
 

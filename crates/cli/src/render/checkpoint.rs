@@ -46,7 +46,9 @@ pub fn render(path: &Path, checkpoint: &Checkpoint, output: &OutputArgs) -> Stri
     }
 }
 
-const HEADS: [&str; 7] = ["name", "role", "shape", "dtype", "values", "bytes", "tied_to"];
+const HEADS: [&str; 7] = [
+    "name", "role", "shape", "dtype", "values", "bytes", "tied_to",
+];
 
 /// A tensor for programs.
 fn cells(tensor: &Tensor) -> [String; 7] {
@@ -78,6 +80,18 @@ fn shape(sizes: &[u64]) -> String {
             sizes.join("×")
         }
     }
+}
+
+/// `1 layer`, `53 layers`
+fn counted(count: u128, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(&number(count)))
+}
+
+/// A name from the file without what a terminal would obey.
+fn clean(name: &str) -> String {
+    let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    name.chars().map(safe).collect()
 }
 
 fn number(value: u128) -> Dim {
@@ -114,7 +128,11 @@ fn text(path: &Path, checkpoint: &Checkpoint, output: &OutputArgs) -> String {
         .map(|(row, guide)| {
             let (name, width) = name(row, if is_tree { Some(guide) } else { None }, &root);
             let below = match output.verbose {
-                true => row.tensors.iter().map(|at| detail(&part.tensors[*at])).collect(),
+                true => row
+                    .tensors
+                    .iter()
+                    .map(|at| detail(&part.tensors[*at]))
+                    .collect(),
                 false => Vec::new(),
             };
             Line {
@@ -132,7 +150,7 @@ fn text(path: &Path, checkpoint: &Checkpoint, output: &OutputArgs) -> String {
 
 fn root_name(path: &Path, part: &Part) -> String {
     match &part.class {
-        Some(class) => short(class).to_owned(),
+        Some(class) => clean(short(class)),
         None => path
             .file_stem()
             .map_or("(model)".into(), |stem| stem.to_string_lossy().into_owned()),
@@ -148,14 +166,15 @@ fn name(row: &Row<'_>, guide: Option<&String>, root: &str) -> (String, usize) {
         return (styled(BOLD, root), root.chars().count());
     }
     let Some(guide) = guide else {
-        return (row.path.to_owned(), row.path.chars().count());
+        return (clean(row.path), row.path.chars().count());
     };
-    let own = row.path.rsplit('.').next().unwrap_or(row.path);
+    let own = clean(short(row.path));
     let mut width = guide.chars().count() + own.chars().count();
     let mut text = format!("{}{own}", styled(DIM, guide));
     if let Some(class) = row.class {
-        width += 1 + short(class).chars().count();
-        let _ = write!(text, " {}", styled(DIM, short(class)));
+        let class = clean(short(class));
+        width += 1 + class.chars().count();
+        let _ = write!(text, " {}", styled(DIM, &class));
     }
     (text, width)
 }
@@ -179,9 +198,7 @@ fn row_cells(row: &Row<'_>, part: &Part, output: &OutputArgs) -> [String; 6] {
         nonzero(row.params),
         match row.params {
             0 => String::new(),
-            params => {
-                share(&number(params), &number(part.totals.params)).unwrap_or_default()
-            }
+            params => share(&number(params), &number(part.totals.params)).unwrap_or_default(),
         },
         nonzero(row.buffers),
         match row.bytes {
@@ -195,9 +212,9 @@ fn row_cells(row: &Row<'_>, part: &Part, output: &OutputArgs) -> [String; 6] {
 
 /// `weight 64×3×7×7`, `(position_ids 1×512)`, `weight = embed.weight`
 fn brief(tensor: &Tensor) -> String {
-    let name = short(&tensor.name);
+    let name = clean(short(&tensor.name));
     match (&tensor.tied_to, tensor.role) {
-        (Some(other), _) => format!("{name} = {other}"),
+        (Some(other), _) => format!("{name} = {}", clean(other)),
         (None, Role::Parameter) => format!("{name} {}", shape(&tensor.shape)),
         (None, _) => format!("({name} {})", shape(&tensor.shape)),
     }
@@ -207,7 +224,7 @@ fn brief(tensor: &Tensor) -> String {
 fn detail(tensor: &Tensor) -> String {
     let mut out = format!(
         "{}  {}  {}  {}  {}",
-        short(&tensor.name),
+        clean(short(&tensor.name)),
         shape(&tensor.shape),
         tensor.dtype,
         megabytes(tensor.bytes.into()),
@@ -217,7 +234,7 @@ fn detail(tensor: &Tensor) -> String {
         out += ", frozen";
     }
     if let Some(other) = &tensor.tied_to {
-        let _ = write!(out, ", the same memory as {other}");
+        let _ = write!(out, ", the same memory as {}", clean(other));
     }
     out
 }
@@ -248,7 +265,11 @@ fn table(lines: &[Line]) -> String {
                 true => text,
                 false => pad(&text, widths[*column], is_right),
             };
-            let _ = write!(line, "  {}", styled(if is_number { NUMBER } else { DIM }, &text));
+            let _ = write!(
+                line,
+                "  {}",
+                styled(if is_number { NUMBER } else { DIM }, &text)
+            );
         }
         line.push('\n');
         out += &line;
@@ -284,10 +305,10 @@ fn totals(checkpoint: &Checkpoint) -> String {
         lines.push((
             "Normalisation",
             format!(
-                "{} running statistics of {} layers, {} counters",
+                "{} running statistics of {}, {}",
                 grouped(totals.norm_statistics),
-                totals.norm_layers,
-                grouped(totals.norm_counters)
+                counted(totals.norm_layers as u128, "layer"),
+                counted(totals.norm_counters, "counter")
             ),
         ));
     }
@@ -314,11 +335,11 @@ fn totals(checkpoint: &Checkpoint) -> String {
         };
         let place = match part.path.as_str() {
             "" => String::new(),
-            path => format!(" in {path}"),
+            path => format!(" in {}", clean(path)),
         };
-        let tensors = part.tensors.len();
+        let tensors = counted(part.tensors.len() as u128, "tensor");
         let bytes = megabytes(part.totals.bytes);
-        lines.push(("Beside", format!("{what}{place}: {bytes} in {tensors} tensors")));
+        lines.push(("Beside", format!("{what}{place}: {bytes} in {tensors}")));
     }
     let width = lines.iter().map(|(name, _)| name.chars().count()).max();
     let mut out = String::from("\n");
@@ -326,10 +347,12 @@ fn totals(checkpoint: &Checkpoint) -> String {
         let _ = writeln!(out, "{}  {value}", pad(name, width.unwrap_or(0), false));
     }
     let mut note = |text: &str| {
-        let _ = writeln!(out, "  {}", styled(WARN, &format!("· {text}")));
+        let _ = writeln!(out, "  {}", styled(WARN, &format!("· {}", clean(text))));
     };
     if !checkpoint.model.roles_recorded {
-        note("which tensors are parameters is told from their names and types; the file does not say");
+        note(
+            "which tensors are parameters is told from their names and types; the file does not say",
+        );
     }
     for text in &checkpoint.notes {
         note(text);

@@ -47,7 +47,7 @@ impl<'a> Machine<'_, 'a> {
 
             b'(' => self.marks.push(self.stack.len()),
             b'0' => self.pop_or_mark()?,
-            b'1' => drop(self.to_mark()?),
+            b'1' => drop(self.pop_to_mark()?),
             b'2' => {
                 let top = self.top()?;
                 self.stack.push(top);
@@ -107,7 +107,7 @@ impl<'a> Machine<'_, 'a> {
 
             b')' => self.push(Value::Tuple(Vec::new()))?,
             b't' => {
-                let elements = self.to_mark()?;
+                let elements = self.pop_to_mark()?;
                 self.push(Value::Tuple(elements))?;
             }
             0x85 => self.tuple(1)?,
@@ -115,7 +115,7 @@ impl<'a> Machine<'_, 'a> {
             0x87 => self.tuple(3)?,
             b']' => self.push(Value::List(Vec::new()))?,
             b'l' => {
-                let elements = self.to_mark()?;
+                let elements = self.pop_to_mark()?;
                 self.push(Value::List(elements))?;
             }
             b'a' => {
@@ -123,12 +123,12 @@ impl<'a> Machine<'_, 'a> {
                 self.append(&[item])?;
             }
             b'e' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.append(&items)?;
             }
             b'}' => self.push(Value::Dict(Vec::new()))?,
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 let entries = self.pairs(&items)?;
                 self.push(Value::Dict(entries))?;
             }
@@ -138,17 +138,17 @@ impl<'a> Machine<'_, 'a> {
                 self.set(vec![(key, value)])?;
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 let entries = self.pairs(&items)?;
                 self.set(entries)?;
             }
             0x8f => self.push(Value::Set(Vec::new()))?,
             0x90 => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.append(&items)?;
             }
             0x91 => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.push(Value::Set(items))?;
             }
 
@@ -159,13 +159,13 @@ impl<'a> Machine<'_, 'a> {
             0x93 => self.stack_global()?,
             b'i' => {
                 let (module, name) = (self.cursor.text_line()?, self.cursor.text_line()?);
-                let arguments = self.to_mark()?;
+                let arguments = self.pop_to_mark()?;
                 let class = self.heap.put(Value::Global(Box::new((module, name))))?;
                 let arguments = self.heap.put(Value::Tuple(arguments))?;
                 self.object(class, arguments, false)?;
             }
             b'o' => {
-                let mut arguments = self.to_mark()?;
+                let mut arguments = self.pop_to_mark()?;
                 if arguments.is_empty() {
                     return Err(self.cursor.damaged("an object has no class"));
                 }
@@ -277,7 +277,7 @@ impl<'a> Machine<'_, 'a> {
     }
 
     /// Everything above the last mark.
-    fn to_mark(&mut self) -> Step<Vec<Ref>> {
+    fn pop_to_mark(&mut self) -> Step<Vec<Ref>> {
         match self.marks.pop() {
             Some(mark) => Ok(self.stack.split_off(mark)),
             None => Err(self.cursor.damaged("there is no mark on the stack")),

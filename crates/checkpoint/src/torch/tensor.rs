@@ -45,6 +45,9 @@ pub struct Slice {
     pub length: u64,
 }
 
+/// The bytes of a storage by its key.
+type SizeOf<'s> = dyn Fn(&str) -> Option<u64> + 's;
+
 /// The storages of a file, and where their sizes are checked.
 #[derive(Default)]
 pub struct Storages<'s> {
@@ -53,12 +56,12 @@ pub struct Storages<'s> {
     by_key: HashMap<String, usize>,
     /// Storages that stand in the pickle itself, by their bytes there.
     inline: HashMap<Ref, (usize, Element)>,
-    in_archive: Option<&'s dyn Fn(&str) -> Option<u64>>,
+    in_archive: Option<&'s SizeOf<'s>>,
 }
 
 impl<'s> Storages<'s> {
     /// Storages of an archive, which says how many bytes it has of each.
-    pub fn of_archive(in_archive: &'s dyn Fn(&str) -> Option<u64>) -> Storages<'s> {
+    pub fn of_archive(in_archive: &'s SizeOf<'s>) -> Storages<'s> {
         Storages {
             in_archive: Some(in_archive),
             ..Storages::default()

@@ -7,6 +7,7 @@ use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
 use modelcost_core::formula::Formula;
 use modelcost_core::report::{Entry, Report};
 use modelcost_core::table::{Params, Table, finish};
@@ -34,10 +35,11 @@ impl Convention for Macs {
     }
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
-        let report = self.table.count(trace, &Options::default())?;
+        let mut report = self.table.count(trace, &Options::default())?;
         if !options.training {
             return Ok(report);
         }
+        trace.note_frozen(&mut report.fidelity, Level::Reconstructed);
         let gradients = gradients::Gradients::of(trace);
         let mut entries = Vec::with_capacity(report.entries.len() * 3);
         for parts in report.entries.chunk_by(|a, b| a.call == b.call) {

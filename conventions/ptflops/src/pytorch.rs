@@ -11,6 +11,7 @@
 
 use modelcost_core::convention::{Convention, Failure, Options};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
 use modelcost_core::formula::{CallScope, Quantity, Scope};
 use modelcost_core::fused::{self, Run};
 use modelcost_core::patched::{Patched, Signatures};
@@ -246,6 +247,7 @@ impl Convention for Ptflops {
         let total = average(&flops.unwrap_or_default(), &batch, &sums);
         report.set_count(trace, total)?;
         let trainable = trace.parameter_count(Trace::ROOT).1;
+        trace.note_frozen(&mut report.fidelity, Level::Exact);
         report.params = Some(trainable.clone());
         report.trainable_params = Some(trainable);
         report.layers = self.rows(trace, &accumulated, &batch);

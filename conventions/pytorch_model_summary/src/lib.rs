@@ -207,6 +207,7 @@ impl Convention for PytorchModelSummary {
             })
             .collect();
         let (params, trainable) = totals(&rows);
+        trace.note_frozen(&mut report.fidelity, Level::Exact);
         let rest = &params - &trainable;
         report.extras.push(Extra {
             name: "Non-trainable params".into(),

@@ -128,6 +128,7 @@ impl Convention for Counter {
         let operators = self.counted(trace);
         let backward = (self.pass == Pass::ForwardAndBackward).then(|| Gradients::new(trace));
         if let Some(gradients) = &backward {
+            trace.note_frozen(&mut report.fidelity, Level::Reconstructed);
             let outputs = trace.outputs();
             if !outputs.is_empty() && !outputs.iter().any(|id| gradients.requires_grad(*id)) {
                 let reason = "AttributeError: no output requires a gradient, so there is nothing to go back from";

@@ -8,6 +8,7 @@ use once_cell::sync::Lazy;
 
 use modelcost_core::convention::{Convention, Failure, Options, Registration};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
 use modelcost_core::report::{Entry, Extra, Layer, Report};
 use modelcost_core::table::Table;
 use modelcost_core::trace::Trace;
@@ -88,6 +89,7 @@ impl Convention for Torchinfo {
         let (list, statistics) = self.summary(trace, &mut report)?;
         report.set_count(trace, statistics.mult_adds.clone())?;
         report.params = Some(statistics.params.clone());
+        trace.note_frozen(&mut report.fidelity, Level::Exact);
         report.trainable_params = Some(statistics.trainable.clone());
         report.layers = layers(&list);
         let non_trainable = &statistics.params - &statistics.trainable;

@@ -25,6 +25,7 @@ use smol_str::SmolStr;
 
 use crate::convention::{Convention, Failure, Info, Options};
 use crate::dim::Dim;
+use crate::fidelity::Level;
 use crate::formula::{CallScope, EvalError, Formula, Scope};
 use crate::report::{self, Report};
 use crate::trace::{CallId, Class, Target, Trace};
@@ -558,6 +559,9 @@ pub fn finish(
         report.set_count(trace, total)?;
     }
     let (all, trainable) = trace.parameter_count(Trace::ROOT);
+    if params == Params::Trainable {
+        trace.note_frozen(&mut report.fidelity, Level::Exact);
+    }
     (report.params, report.trainable_params) = match params {
         Params::All => (Some(all), Some(trainable)),
         Params::Trainable => (Some(trainable.clone()), Some(trainable)),

@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::expr::Span;
-use crate::fidelity::Fidelity;
+use crate::fidelity::{Fidelity, Level};
 use crate::value::Value;
 
 macro_rules! ids {
@@ -82,6 +82,8 @@ pub struct Trace {
     pub inputs: Vec<(SmolStr, TensorId)>,
     /// What the model returns.
     pub output: Value,
+    /// Whether the file leaves open which parameters are frozen; all are then taken to be trained.
+    pub frozen_unknown: bool,
     /// How much of this was in the file.
     pub fidelity: Fidelity,
 }
@@ -457,6 +459,16 @@ impl Trace {
             total += numel;
         }
         (total, trainable)
+    }
+
+    /// Notes that the parameters which a figure goes by are only taken to be trained, where the file
+    /// does not say. `level` is how much of the main number hangs on it.
+    pub fn note_frozen(&self, fidelity: &mut Fidelity, level: Level) {
+        if self.frozen_unknown && !self.parameters.is_empty() {
+            let note =
+                "the file does not say which parameters are frozen: all are taken to be trained";
+            fidelity.note(level, note);
+        }
     }
 
     /// The attribute `m.name` of a module.

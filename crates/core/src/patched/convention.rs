@@ -4,6 +4,7 @@ use smol_str::SmolStr;
 
 use crate::convention::{Convention, Failure, Options};
 use crate::dim::Dim;
+use crate::fidelity::Level;
 use crate::formula::CallScope;
 use crate::patched::{Patched, Signatures};
 use crate::report::{Entry, Extra, Report, layers};
@@ -178,6 +179,9 @@ impl Convention for PatchedConvention {
             value: macs.to_string(),
             exact: Some(macs),
         });
+        if self.table.params == Params::Trainable {
+            trace.note_frozen(&mut report.fidelity, Level::Exact);
+        }
         (report.params, report.trainable_params) = match self.table.params {
             Params::Trainable => (Some(trainable.clone()), Some(trainable)),
             _ => (Some(total), Some(trainable)),

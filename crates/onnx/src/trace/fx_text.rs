@@ -6,6 +6,8 @@
 pub(super) struct FxNode<'a> {
     /// Its name: `relu`.
     pub name: &'a str,
+    /// How many other nodes used its result.
+    pub users: usize,
     /// What it calls: `torch.ops.aten.relu.default`.
     pub target: &'a str,
     pub args: Vec<FxArg<'a>>,
@@ -35,7 +37,11 @@ pub(super) fn parse(text: &str) -> Option<FxNode<'_>> {
     let text = text.trim();
     let rest = text.strip_prefix('%')?;
     let (name, rest) = rest.split_once(' ')?;
-    let (_, rest) = rest.split_once("call_function[target=")?;
+    let (head, rest) = rest.split_once("call_function[target=")?;
+    let users = head
+        .split_once("num_users=")
+        .and_then(|(_, count)| count.split_once(']')?.0.parse().ok())
+        .unwrap_or(0);
     let (target, rest) = rest.split_once("](args = ")?;
     let mut reader = Reader { text: rest, at: 0 };
     let args = if target.contains("einsum") {
@@ -61,6 +67,7 @@ pub(super) fn parse(text: &str) -> Option<FxNode<'_>> {
     }
     Some(FxNode {
         name,
+        users,
         target,
         args,
         kwargs,

@@ -81,11 +81,14 @@ struct Built {
 
 fn build(model: &Model<'_>, program: &Program<'_>, name: &str) -> Result<Built, OnnxError> {
     let arena = crate::text::Arena::default();
-    dynamo::build(model, program, &arena, name)
+    let mut built = dynamo::build(model, program, &arena, name)
         .or_else(|| legacy::build(model, program, &arena, name))
         .or_else(|| plain::build(model, program, &arena, name))
         .ok_or(OnnxError::TooDeep {
             what: "modules",
             limit: modelcost_fx::MAX_DEPTH,
-        })
+        })?;
+    // ONNX has weights, and no way to say which of them training leaves alone.
+    built.trace.frozen_unknown = true;
+    Ok(built)
 }

@@ -131,6 +131,11 @@ const RECOMPOSED: &[(&str, Recompose)] = &[
     ("gru", unrolled),
 ];
 
+/// Whether the operators of a function are put together again.
+pub(super) fn is_recomposed(function: &str) -> bool {
+    RECOMPOSED.iter().any(|(name, _)| *name == function)
+}
+
 /// Makes one operator call of the nodes of one function call.
 type Recompose = fn(&mut TraceBuilder, &str, &[Flat<'_>], &Uses) -> Option<Call>;
 

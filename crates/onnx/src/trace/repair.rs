@@ -4,17 +4,18 @@
 //! is not the operand's. For products and attention the shape follows from the others.
 
 use modelcost_core::dim::Dim;
-use modelcost_core::trace::{Argument, Origin, Shape, TraceBuilder};
+use modelcost_core::trace::{Argument, Origin, Shape, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
 
-/// Gives operands at the positions in `unresolved` the shapes that they must have had.
+/// Gives operands at the positions in `unresolved` the shapes that they must have had. Returns
+/// which tensors are views of which.
 pub(super) fn operands(
     builder: &mut TraceBuilder,
     op: &str,
     arguments: &mut [Argument],
     output: &Value,
     unresolved: &[usize],
-) {
+) -> Vec<(TensorId, TensorId)> {
     let shape = |value: &Value| {
         let id = value.tensor()?;
         builder.trace().tensor(id).shape.clone()
@@ -36,6 +37,7 @@ pub(super) fn operands(
             (*at, shape)
         })
         .collect();
+    let mut views = Vec::new();
     for (at, wanted) in wanted {
         let Some(wanted) = wanted else { continue };
         let Some(argument) = arguments.get_mut(at) else {
@@ -45,9 +47,12 @@ pub(super) fn operands(
         let has = current.and_then(|id| builder.trace().tensor(id).shape.clone());
         if has.as_ref() != Some(&wanted) {
             let dtype = current.and_then(|id| builder.trace().tensor(id).dtype);
-            argument.value = Value::Tensor(builder.tensor(Some(wanted), dtype, Origin::Constant));
+            let view = builder.tensor(Some(wanted), dtype, Origin::Constant);
+            argument.value = Value::Tensor(view);
+            views.extend(current.map(|current| (current, view)));
         }
     }
+    views
 }
 
 fn with_last(shape: &[Dim], last: &Dim) -> Option<Shape> {

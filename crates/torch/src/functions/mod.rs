@@ -240,8 +240,9 @@ fn index() -> &'static Index {
     })
 }
 
-/// Finds a function by any name that it is written under.
-pub(crate) fn find(name: &str) -> Result<&'static Found> {
+/// Finds a function by any name that it is written under. Looking for the name that was meant is
+/// the caller's: it costs more than all else where the answer is not shown.
+fn look_up(name: &str) -> std::result::Result<&'static Found, &str> {
     let alias = ALIASES
         .iter()
         .find_map(|(short, full)| Some((*full, name.strip_prefix(short)?)));
@@ -251,9 +252,14 @@ pub(crate) fn find(name: &str) -> Result<&'static Found> {
     };
     let prefixes = PREFIXES.iter().map(|(_, prefix)| *prefix);
     match prefixes.zip(index()).find_map(split) {
-        Some((functions, short)) => functions.get(short).ok_or_else(|| unknown(name, short)),
-        None => Err(unknown(name, name)),
+        Some((functions, short)) => functions.get(short).ok_or(short),
+        None => Err(name),
     }
+}
+
+/// Finds a function by any name that it is written under.
+pub(crate) fn find(name: &str) -> Result<&'static Found> {
+    look_up(name).map_err(|short| unknown(name, short))
 }
 
 /// Finds a method of tensors.
@@ -375,7 +381,6 @@ pub fn functions() -> impl Iterator<Item = FunctionInfo> {
 
 /// A function by any name that it is written under.
 pub fn function(name: &str) -> Option<FunctionInfo> {
-    find(name)
-        .ok()
-        .map(|found| FunctionInfo { entry: found.entry })
+    let found = look_up(name).ok()?;
+    Some(FunctionInfo { entry: found.entry })
 }

@@ -1,0 +1,294 @@
+//! The FX program put together from its groups.
+
+use std::collections::{HashMap, HashSet};
+
+use modelcost_core::fidelity::Level;
+use modelcost_core::trace::{Argument, Origin as TensorOrigin, Passed, TensorId, TraceBuilder};
+use modelcost_core::value::Value;
+use modelcost_fx::{Flat, Scope, StackId, Stacks};
+use smol_str::SmolStr;
+
+use super::super::recompose::positions;
+use super::super::signature::{self, InputKind};
+use super::super::values::{Values, integer};
+use super::super::{origin, recompose, recurrent, repair};
+use super::lost::Lost;
+use super::{Group, STACK_TRACE, is_symbolic};
+use crate::infer::{Program, Step, ValueId};
+use crate::model::Model;
+
+/// Puts the FX program together.
+pub(super) struct Assembly<'b, 'a> {
+    pub program: &'a Program<'a>,
+    pub builder: &'b mut TraceBuilder,
+    pub values: Values,
+    /// Values by the names of FX nodes.
+    pub scope: Scope<'a>,
+    pub stacks: Stacks<'a>,
+    pub flats: Vec<Flat<'a>>,
+    pub users: HashMap<ValueId, Vec<usize>>,
+    pub made_by: HashMap<&'a str, Vec<(i64, ValueId)>>,
+    /// What the optimizer took out.
+    pub lost: Lost<'a>,
+    /// Positions in `flats` by the names of FX nodes.
+    pub made: HashMap<&'a str, usize>,
+    /// Positions in `flats` of steps without metadata.
+    pub loose: HashMap<usize, usize>,
+    /// Where the group at hand stands.
+    pub stack: Option<StackId>,
+}
+
+impl<'a> Assembly<'_, 'a> {
+    pub fn tensor(&mut self, id: ValueId) -> TensorId {
+        self.values.tensor(self.builder, self.program, id)
+    }
+
+    /// Initializers are the parameters and buffers that the signature names.
+    pub fn bind_states(&mut self, model: &Model<'a>, inputs: &[signature::Input<'a>]) {
+        let by_target: HashMap<&str, &str> = inputs
+            .iter()
+            .map(|input| (input.target, input.name))
+            .collect();
+        for initializer in &model.graph.initializers {
+            let Some(placeholder) = by_target.get(initializer.name) else {
+                continue;
+            };
+            if let (Some(Value::Tensor(tensor)), Some(id)) = (
+                self.scope.get(placeholder),
+                self.program.names.get(initializer.name),
+            ) {
+                self.values.bind(*id, *tensor);
+            }
+        }
+    }
+
+    /// The model's inputs as the root's arguments.
+    pub fn user_inputs(&mut self, inputs: &[signature::Input<'a>]) -> Vec<Argument> {
+        let names: Vec<&'a str> = inputs
+            .iter()
+            .filter(|input| input.kind == InputKind::User)
+            .map(|input| input.name)
+            .collect();
+        let mut out = Vec::new();
+        for (at, (name, id)) in self.program.inputs.iter().enumerate() {
+            let tensor = self.tensor(*id);
+            let placeholder = names.get(at).copied().unwrap_or(name);
+            let trace = self.builder.trace_mut();
+            trace.tensors[tensor.index()].origin = TensorOrigin::Input;
+            trace.inputs.push(((*name).into(), tensor));
+            self.scope.insert(placeholder, Value::Tensor(tensor));
+            out.push(Argument {
+                name: placeholder.into(),
+                value: Value::Tensor(tensor),
+                passed: Passed::Position,
+            });
+        }
+        out
+    }
+
+    /// What other groups read of this one, in order.
+    pub fn results(&self, group: &Group<'a>) -> Vec<ValueId> {
+        let inside: HashSet<usize> = group.steps.iter().copied().collect();
+        let mut out = Vec::new();
+        for step in &group.steps {
+            for id in self.program.steps[*step].outputs.iter().flatten() {
+                let users = self.users.get(id);
+                if users.is_some_and(|users| users.iter().any(|user| !inside.contains(user))) {
+                    out.push(*id);
+                }
+            }
+        }
+        if out.is_empty()
+            && let Some(last) = group.steps.last()
+        {
+            out.extend(self.program.steps[*last].outputs.iter().flatten());
+        }
+        out
+    }
+
+    pub fn group(&mut self, group: &Group<'a>, stack: Option<StackId>) {
+        let target = group.fx.target;
+        if target == "operator.getitem" {
+            if let Some(id) = self.program.names.get(group.fx.name).copied() {
+                let tensor = self.tensor(id);
+                self.scope.insert(group.fx.name, Value::Tensor(tensor));
+            }
+            return;
+        }
+        if is_symbolic(target) {
+            if let Some(id) = self.program.names.get(group.fx.name).copied() {
+                let value = integer(self.program.fact(id));
+                self.scope.insert(
+                    group.fx.name,
+                    value.unwrap_or(Value::Opaque("number".into())),
+                );
+            }
+            return;
+        }
+        let op = group.op();
+        self.stack = stack;
+        let mut spare = self.spare(group);
+        let unresolved = self.unresolved(group);
+        let mut arguments = self.arguments(&op, group, &mut spare);
+        let output = self.output(group, &op);
+        if !unresolved.is_empty() {
+            let views = repair::operands(self.builder, &op, &mut arguments, &output, &unresolved);
+            for (from, view) in views {
+                let of = positions([("self", Value::Tensor(from))]);
+                self.add("aten.view".into(), of, Value::Tensor(view), stack, "", "");
+            }
+        }
+        let output = recurrent::complete_recurrent(self.builder, &op, &arguments, output);
+        self.scope.insert(group.fx.name, output.clone());
+        self.push(op, arguments, output, stack, group);
+    }
+
+    fn output(&mut self, group: &Group<'a>, op: &str) -> Value {
+        if let Some(items) = self.made_by.get(group.fx.name).cloned() {
+            let tensors = items.iter().map(|(_, id)| Value::Tensor(self.tensor(*id)));
+            return Value::List(tensors.collect());
+        }
+        if let Some(id) = self.program.names.get(group.fx.name).copied()
+            && self.program.fact(id).as_tensor().is_some()
+        {
+            return Value::Tensor(self.tensor(id));
+        }
+        let results = self.results(group);
+        let several = recompose::returns_list(op);
+        match results.as_slice() {
+            [single] if !several => Value::Tensor(self.tensor(*single)),
+            ids => Value::List(
+                ids.iter()
+                    .map(|id| Value::Tensor(self.tensor(*id)))
+                    .collect(),
+            ),
+        }
+    }
+
+    pub fn push(
+        &mut self,
+        op: SmolStr,
+        arguments: Vec<Argument>,
+        output: Value,
+        stack: Option<StackId>,
+        group: &Group<'a>,
+    ) {
+        self.made.insert(group.fx.name, self.flats.len());
+        let trace = group.node.meta(STACK_TRACE).unwrap_or_default();
+        let line = trace
+            .rsplit('\n')
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default()
+            .trim();
+        let frame = trace
+            .rsplit('\n')
+            .map(str::trim)
+            .find(|line| line.starts_with("File "))
+            .unwrap_or_default();
+        self.add(op, arguments, output, stack, line, frame);
+    }
+
+    pub fn add(
+        &mut self,
+        op: SmolStr,
+        arguments: Vec<Argument>,
+        output: Value,
+        stack: Option<StackId>,
+        line: &'a str,
+        frame: &'a str,
+    ) {
+        let mut made = origin::made(&op, line);
+        if !made.shown && op == "aten.mean" && is_pooling(&arguments) {
+            made = origin::POOLED;
+            self.builder.trace_mut().fidelity.note(
+                Level::Reconstructed,
+                "a mean over the last two dimensions is taken for adaptive_avg_pool2d, which the exporter writes so",
+            );
+        }
+        let number = self.flats.len();
+        // The operators of one function call have one number.
+        let previous = self.flats.last().filter(|previous| {
+            made.composite
+                && previous.stack == stack
+                && previous.line == line
+                && previous.frame == frame
+                && previous
+                    .torch_fn
+                    .rsplit_once('.')
+                    .is_some_and(|(_, name)| name == made.name)
+        });
+        let torch_fn = match previous {
+            Some(previous) => previous.torch_fn.clone(),
+            None => format!("{}_{number};{}.{}", made.name, made.kind, made.name).into(),
+        };
+        self.flats.push(Flat {
+            op,
+            arguments,
+            output,
+            stack,
+            torch_fn,
+            source_fn: None,
+            line: line.into(),
+            frame: frame.into(),
+        });
+    }
+
+    /// A node without metadata: an operator, wherever it stands.
+    pub fn loose(&mut self, at: usize) {
+        let step: &Step<'a> = &self.program.steps[at];
+        let op: SmolStr = format!("aten.{}", step.node.op_type.to_lowercase()).into();
+        let arguments = step
+            .inputs
+            .iter()
+            .flatten()
+            .filter(|id| self.program.fact(**id).content().is_none())
+            .map(|id| Argument {
+                name: SmolStr::default(),
+                value: Value::Tensor(self.values.tensor(self.builder, self.program, *id)),
+                passed: Passed::Position,
+            })
+            .collect();
+        let outputs: Vec<ValueId> = step.outputs.iter().flatten().copied().collect();
+        let output = match outputs.as_slice() {
+            [single] => Value::Tensor(self.tensor(*single)),
+            ids => Value::List(
+                ids.iter()
+                    .map(|id| Value::Tensor(self.tensor(*id)))
+                    .collect(),
+            ),
+        };
+        self.loose.insert(at, self.flats.len());
+        // It stands where its neighbours stand.
+        let flat = match self.flats.last() {
+            Some(previous) => Flat {
+                op,
+                arguments,
+                output,
+                stack: previous.stack,
+                torch_fn: match previous.torch_fn.rsplit('.').next() {
+                    Some(name) if origin::is_composite(name) => previous.torch_fn.clone(),
+                    _ => Default::default(),
+                },
+                source_fn: None,
+                line: previous.line.clone(),
+                frame: previous.frame.clone(),
+            },
+            None => Flat {
+                op,
+                arguments,
+                output,
+                ..Flat::default()
+            },
+        };
+        self.flats.push(flat);
+    }
+}
+
+/// Whether a mean is what the exporter makes of `adaptive_avg_pool2d(x, 1)`.
+fn is_pooling(arguments: &[Argument]) -> bool {
+    let dims = [-1, -2].map(|dim: i64| Value::from(dim)).to_vec();
+    let [_, over, keep] = arguments else {
+        return false;
+    };
+    over.value == Value::List(dims) && keep.value == Value::Bool(true)
+}

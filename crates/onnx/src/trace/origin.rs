@@ -206,8 +206,24 @@ const RECURRENT: &[&str] = &[
 /// Infix operators that call an operator of ATen.
 const INFIX: &[(&str, &str)] = &[("add", "+="), ("sub", "-="), ("mul", "*="), ("div", "/=")];
 
-/// The function that made an operator call, from its source line.
-pub(super) fn made<'a>(op: &'a str, line: &'a str) -> Made<'a> {
+/// Operators of Python that call an operator of ATen.
+const SIGNS: &[(&str, &str)] = &[
+    ("add", "+"),
+    ("sub", "-"),
+    ("rsub", "-"),
+    ("mul", "*"),
+    ("div", "/"),
+    ("matmul", "@"),
+    ("pow", "**"),
+    ("neg", "-"),
+    ("reciprocal", "/"),
+    ("remainder", "%"),
+    ("floor_divide", "//"),
+];
+
+/// The function that made an operator call, from its source line. `before` is how many calls of the
+/// operator the line has made already: it may name several functions that make it.
+pub(super) fn made<'a>(op: &'a str, line: &'a str, before: usize) -> Made<'a> {
     let short = op.rsplit('.').next().unwrap_or(op);
     let known = ORIGINS.iter().find(|origin| origin.op == short);
     let others = known.map_or(&[][..], |origin| origin.others);
@@ -218,16 +234,20 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str) -> Made<'a> {
             || name.strip_suffix('_') == Some(short)
             || others.contains(&name)
     };
+    let mut fitting: Vec<Call<'a>> = calls(line).filter(|call| fits(call.name)).collect();
+    // Arguments are called before what they are arguments of.
+    fitting.sort_by_key(|call| call.end);
+    if !fitting.is_empty() {
+        let call = &fitting[before % fitting.len()];
+        return Made {
+            kind: call.kind(known),
+            name: call.name,
+            composite: false,
+            shown: true,
+        };
+    }
     let mut around = None;
     for call in calls(line) {
-        if fits(call.name) {
-            return Made {
-                kind: call.kind(known),
-                name: call.name,
-                composite: false,
-                shown: true,
-            };
-        }
         if call.functional() && COMPOSITE.contains(&call.name) {
             around = Some((FUNCTION, call.name));
         }
@@ -264,7 +284,9 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str) -> Made<'a> {
         kind: known.map_or(BUILTIN, |origin| origin.kind),
         name: plain,
         composite: false,
-        shown: false,
+        shown: SIGNS
+            .iter()
+            .any(|(name, sign)| *name == short && line.contains(sign)),
     }
 }
 
@@ -278,6 +300,8 @@ struct Call<'a> {
     /// What stands before the last dot.
     owner: &'a str,
     name: &'a str,
+    /// Where it is closed.
+    end: usize,
 }
 
 impl Call<'_> {
@@ -327,8 +351,31 @@ fn calls(line: &str) -> impl Iterator<Item = Call<'_>> {
             Some((owner, name)) => (owner, name),
             None => ("", dotted),
         };
-        (!name.is_empty()).then_some(Call { owner, name })
+        (!name.is_empty()).then(|| Call {
+            owner,
+            name,
+            end: closing(line, open),
+        })
     })
+}
+
+/// The position of the parenthesis that closes the one at `open`; the end of the line if it goes on
+/// on another one.
+fn closing(line: &str, open: usize) -> usize {
+    let mut depth = 0usize;
+    for (at, byte) in line.bytes().enumerate().skip(open) {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            _ => {}
+        }
+    }
+    line.len()
 }
 
 /// How `aten.mean` is called by the decomposition of `adaptive_avg_pool2d` to one pixel; people
@@ -345,7 +392,7 @@ mod tests {
     use super::*;
 
     fn text(op: &str, line: &str) -> String {
-        let made = made(op, line);
+        let made = made(op, line, 0);
         format!(
             "{}.{}{}",
             made.kind,

@@ -259,7 +259,15 @@ fn convolution_forms(flat: Flat<'_>) -> Flat<'_> {
             "input", "weight", "bias", "stride", "padding", "dilation", "groups",
         ]
     };
-    let arguments = positions(names.iter().map(|name| (*name, argument(&flat, name))));
+    let mut arguments = positions(names.iter().map(|name| (*name, argument(&flat, name))));
+    // The exporter takes a convolution apart only where its padding was a word.
+    if !transposed && let Some(padding) = arguments.iter_mut().find(|a| a.name == "padding") {
+        let none = padding
+            .value
+            .items()
+            .is_some_and(|items| items.iter().all(|item| *item == Value::from(0i64)));
+        padding.value = Value::Str(if none { "valid" } else { "same" }.into());
+    }
     let name = if transposed { "conv_transpose" } else { "conv" };
     let number = flat
         .torch_fn

@@ -269,7 +269,26 @@ pub(super) fn complete_recurrent(
         .and_then(|input| builder.trace().tensor(input.value.tensor()?).shape.clone())
         .and_then(|shape| shape.get(usize::from(!batch_first)).cloned())
         .unwrap_or_else(|| Dim::unknown("batch"));
+    let gates = if short == "lstm" { 4 } else { 1 };
+    let cell = get("params")
+        .and_then(|params| params.value.items()?.first()?.tensor())
+        .and_then(|id| builder.trace().tensor(id).shape.clone()?.first().cloned())
+        .map(|rows| rows.floor_div(&Dim::from(gates)));
     let states = [int("num_layers") * &directions, batch, hidden.clone()];
-    let width = hidden * &directions;
-    recurrent_output(builder, short, &output.tensors(), &states, &width)
+    let width = &hidden * &directions;
+    let output = recurrent_output(builder, short, &output.tensors(), &states, &width);
+    // With a projection the cell's state has another size than the hidden one.
+    match (output, cell) {
+        (Value::List(mut items), Some(cell)) if short == "lstm" && cell != hidden => {
+            let [layers, batch, _] = states;
+            let dtype = items.first().and_then(Value::tensor);
+            let dtype = dtype.and_then(|id| builder.trace().tensor(id).dtype);
+            let state = builder.tensor(Some(vec![layers, batch, cell]), dtype, Origin::Constant);
+            if let Some(last) = items.get_mut(2) {
+                *last = Value::Tensor(state);
+            }
+            Value::List(items)
+        }
+        (output, _) => output,
+    }
 }

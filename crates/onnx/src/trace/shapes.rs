@@ -40,6 +40,7 @@ pub(super) fn states<'a>(
         program,
         initializers: &initializers,
         by_name: &by_name,
+        by_target: inputs.iter().map(|input| input.target).collect(),
     };
     let mut found: HashMap<&str, Shape> = HashMap::new();
     let mut used: HashSet<&str> = HashSet::new();
@@ -144,6 +145,8 @@ struct Finder<'f, 'a> {
     program: &'f Program<'a>,
     initializers: &'f HashMap<&'a str, &'a Tensor<'a>>,
     by_name: &'f HashMap<&'a str, &'f Input<'a>>,
+    /// The paths of all parameters and buffers.
+    by_target: HashSet<&'a str>,
 }
 
 impl<'a> Finder<'_, 'a> {
@@ -155,6 +158,9 @@ impl<'a> Finder<'_, 'a> {
             return Some(tensor.dims.iter().map(|size| Dim::from(*size)).collect());
         }
         let id = self.program.names.get(name)?;
+        if matches!(self.program.value(*id).origin, Origin::Initializer(_)) {
+            return None;
+        }
         self.program.fact(*id).shape().map(<[Dim]>::to_vec)
     }
 
@@ -261,9 +267,11 @@ impl<'a> Finder<'_, 'a> {
                 let float = tensor.dtype.is_some_and(DType::is_floating_point);
                 let shape = tensor.shape.clone().unwrap_or_default();
                 let fits = rank.is_none_or(|rank| shape.len() == rank);
+                let own = self.by_target.contains(value.name);
                 if matches!(value.origin, Origin::Initializer(_))
                     && float
                     && fits
+                    && !own
                     && !shape.is_empty()
                 {
                     constants.push(shape);
@@ -301,6 +309,15 @@ impl<'a> Finder<'_, 'a> {
         target: &str,
         input: Option<Shape>,
     ) -> Option<Shape> {
+        // With a projection the states have another size than the gates.
+        let (owner, _) = target.rsplit_once('.').unwrap_or(("", target));
+        let projected = self.by_target.iter().any(|other| {
+            let own = other.strip_prefix(owner).unwrap_or_default();
+            own.trim_start_matches('.').starts_with("weight_hr_l")
+        });
+        if projected {
+            return None;
+        }
         let gates = match op {
             "lstm" => 4,
             "gru" => 3,

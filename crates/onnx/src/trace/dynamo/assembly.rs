@@ -12,10 +12,9 @@ use super::super::recompose::positions;
 use super::super::signature::{self, InputKind};
 use super::super::values::{Values, integer};
 use super::super::{origin, recompose, recurrent, repair};
-use super::lost::Lost;
+use super::lost::{self, Lost};
 use super::{Group, STACK_TRACE, is_symbolic};
-use crate::infer::{Program, Step, ValueId};
-use crate::model::Model;
+use crate::infer::{Origin, Program, Step, ValueId};
 
 /// Puts the FX program together.
 pub(super) struct Assembly<'b, 'a> {
@@ -34,6 +33,8 @@ pub(super) struct Assembly<'b, 'a> {
     pub made: HashMap<&'a str, usize>,
     /// Positions in `flats` of steps without metadata.
     pub loose: HashMap<usize, usize>,
+    /// How often each source line has called an operator.
+    pub lines: HashMap<(SmolStr, &'a str, &'a str, Option<StackId>), usize>,
     /// Where the group at hand stands.
     pub stack: Option<StackId>,
 }
@@ -44,20 +45,19 @@ impl<'a> Assembly<'_, 'a> {
     }
 
     /// Initializers are the parameters and buffers that the signature names.
-    pub fn bind_states(&mut self, model: &Model<'a>, inputs: &[signature::Input<'a>]) {
+    pub fn bind_states(&mut self, inputs: &[signature::Input<'a>]) {
         let by_target: HashMap<&str, &str> = inputs
             .iter()
             .map(|input| (input.target, input.name))
             .collect();
-        for initializer in &model.graph.initializers {
-            let Some(placeholder) = by_target.get(initializer.name) else {
+        // By origin and not by name: the exporter also gives nodes the names of parameters.
+        for (at, value) in self.program.values.iter().enumerate() {
+            if !matches!(value.origin, Origin::Initializer(_)) {
                 continue;
-            };
-            if let (Some(Value::Tensor(tensor)), Some(id)) = (
-                self.scope.get(placeholder),
-                self.program.names.get(initializer.name),
-            ) {
-                self.values.bind(*id, *tensor);
+            }
+            let placeholder = by_target.get(value.name);
+            if let Some(Value::Tensor(tensor)) = placeholder.and_then(|name| self.scope.get(name)) {
+                self.values.bind(ValueId(at as u32), *tensor);
             }
         }
     }
@@ -132,10 +132,18 @@ impl<'a> Assembly<'_, 'a> {
         let mut arguments = self.arguments(&op, group, &mut spare);
         let output = self.output(group, &op);
         if !unresolved.is_empty() {
+            let (line, frame) = source(group);
             let views = repair::operands(self.builder, &op, &mut arguments, &output, &unresolved);
             for (from, view) in views {
                 let of = positions([("self", Value::Tensor(from))]);
-                self.add("aten.view".into(), of, Value::Tensor(view), stack, "", "");
+                self.add(
+                    "aten.alias".into(),
+                    of,
+                    Value::Tensor(view),
+                    stack,
+                    line,
+                    frame,
+                );
             }
         }
         let output = recurrent::complete_recurrent(self.builder, &op, &arguments, output);
@@ -148,8 +156,10 @@ impl<'a> Assembly<'_, 'a> {
             let tensors = items.iter().map(|(_, id)| Value::Tensor(self.tensor(*id)));
             return Value::List(tensors.collect());
         }
+        // A parameter of the model may have the node's name.
         if let Some(id) = self.program.names.get(group.fx.name).copied()
             && self.program.fact(id).as_tensor().is_some()
+            && matches!(self.program.value(id).origin, Origin::Step(step, _) if group.steps.contains(&(step.0 as usize)))
         {
             return Value::Tensor(self.tensor(id));
         }
@@ -174,17 +184,7 @@ impl<'a> Assembly<'_, 'a> {
         group: &Group<'a>,
     ) {
         self.made.insert(group.fx.name, self.flats.len());
-        let trace = group.node.meta(STACK_TRACE).unwrap_or_default();
-        let line = trace
-            .rsplit('\n')
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or_default()
-            .trim();
-        let frame = trace
-            .rsplit('\n')
-            .map(str::trim)
-            .find(|line| line.starts_with("File "))
-            .unwrap_or_default();
+        let (line, frame) = source(group);
         self.add(op, arguments, output, stack, line, frame);
     }
 
@@ -197,12 +197,28 @@ impl<'a> Assembly<'_, 'a> {
         line: &'a str,
         frame: &'a str,
     ) {
-        let mut made = origin::made(&op, line);
+        let before = self
+            .lines
+            .entry((op.clone(), line, frame, stack))
+            .and_modify(|before| *before += 1)
+            .or_insert(0);
+        let mut made = origin::made(&op, line, *before);
         if !made.shown && op == "aten.mean" && is_pooling(&arguments) {
             made = origin::POOLED;
             self.builder.trace_mut().fidelity.note(
                 Level::Reconstructed,
                 "a mean over the last two dimensions is taken for adaptive_avg_pool2d, which the exporter writes so",
+            );
+        }
+        // PyTorch's own code calls every operator by one name.
+        let own = frame.contains("torch/nn/") || frame.contains("torch\\nn\\");
+        if !made.shown && !made.composite && !line.is_empty() && !own && !is_free_operator(&op) {
+            self.builder.trace_mut().fidelity.note(
+                Level::Reconstructed,
+                format!(
+                    "the source line does not show how {op} was called: taken for {}",
+                    made.name
+                ),
             );
         }
         let number = self.flats.len();
@@ -291,4 +307,25 @@ fn is_pooling(arguments: &[Argument]) -> bool {
         return false;
     };
     over.value == Value::List(dims) && keep.value == Value::Bool(true)
+}
+
+/// Whether no counter has a rule for an operator.
+fn is_free_operator(op: &str) -> bool {
+    lost::is_free(op.strip_prefix("aten.").unwrap_or(op))
+}
+
+/// The source line that made a group, and the frame that it stands in.
+fn source<'a>(group: &Group<'a>) -> (&'a str, &'a str) {
+    let trace = group.node.meta(STACK_TRACE).unwrap_or_default();
+    let line = trace
+        .rsplit('\n')
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default()
+        .trim();
+    let frame = trace
+        .rsplit('\n')
+        .map(str::trim)
+        .find(|line| line.starts_with("File "))
+        .unwrap_or_default();
+    (line, frame)
 }

@@ -93,7 +93,7 @@ pub(super) fn base(name: &str) -> &str {
     }
 }
 
-fn is_free(name: &str) -> bool {
+pub(super) fn is_free(name: &str) -> bool {
     let base = base(name);
     base.starts_with("sym_")
         || base.starts_with("_assert")
@@ -162,7 +162,7 @@ pub(super) fn find<'a>(
         // The nodes that one function is decomposed into are put together again as a whole.
         let line = group.node.meta(STACK_TRACE).unwrap_or_default();
         let op = group.op();
-        let made = origin::made(&op, line.rsplit('\n').next().unwrap_or_default().trim());
+        let made = origin::made(&op, line.rsplit('\n').next().unwrap_or_default().trim(), 0);
         if recompose::is_recomposed(made.name) {
             search.explain(&free, usize::MAX);
             search.explained[at] = i64::MAX;

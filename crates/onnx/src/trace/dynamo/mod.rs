@@ -127,9 +127,10 @@ pub(super) fn build<'a>(
         lost,
         made: HashMap::new(),
         loose: HashMap::new(),
+        lines: HashMap::new(),
         stack: None,
     };
-    assembly.bind_states(model, &inputs);
+    assembly.bind_states(&inputs);
     let given = assembly.user_inputs(&inputs);
     for item in in_order(&groups, &loose, program) {
         match item {

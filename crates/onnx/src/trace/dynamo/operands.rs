@@ -114,9 +114,16 @@ impl<'a> Assembly<'_, 'a> {
             parts.push(Value::Tensor(own));
         }
         let own = parts.get(output as usize)?.clone();
+        let before = self.flats.last().filter(|flat| flat.stack == self.stack);
+        let (torch_fn, line, frame) = before.map_or_else(Default::default, |flat| {
+            (flat.torch_fn.clone(), flat.line.clone(), flat.frame.clone())
+        });
         self.flats.push(Flat {
             output: Value::List(parts),
             stack: self.stack,
+            torch_fn,
+            line,
+            frame,
             ..cut
         });
         Some(own)

@@ -4,6 +4,7 @@
     python tests/corpus/regenerate.py OUT --only 'mod/*' --no-files          the numbers of some models
     python tests/corpus/regenerate.py OUT --zoo mine.py                      a zoo of your own
     python tests/corpus/regenerate.py OUT --only 'mod/*' --check mod.jsonl   and what differs from before
+    python tests/corpus/regenerate.py OUT --tools --formats pt2              only programs, with torch alone
 
 Each tool runs in a process of its own, because several patch torch or share a package name (three releases
 answer to `import thop`), and each model in a fork of that process, because some tools do not clean up after an
@@ -233,15 +234,18 @@ TOOLS = {
 # ---- The files.
 
 
-def export_program(model, inputs, path):
+def export_program(model, inputs, path, dynamic=None):
     import torch
 
-    torch.export.save(torch.export.export(model, inputs), path)
+    torch.export.save(torch.export.export(model, inputs, dynamic_shapes=dynamic), path)
     strip_program(path)
 
 
-def export_onnx(model, inputs, path, **kwargs):
+def export_onnx(model, inputs, path, dynamic=None, **kwargs):
     import torch
+
+    if dynamic and kwargs["dynamo"]:
+        kwargs["dynamic_shapes"] = dynamic
 
     torch.onnx.export(model, inputs, str(path), **kwargs)
     strip_onnx(path)
@@ -262,7 +266,7 @@ def strip_program(path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, part in parts.items():
             data = "/data/" in name and not name.endswith("_config.json")
-            if not data:
+            if not data and not name.endswith(".pt"):
                 archive.writestr(zipfile.ZipInfo(name), without_paths(part.decode()))
 
 
@@ -337,30 +341,32 @@ def ask(tool, zoo, name):
     return answer, per_layer if layers else None
 
 
-def export(zoo, name, out):
+def export(zoo, name, out, formats):
     errors = {}
-    for extension, exporter in EXPORTERS.items():
+    dynamic = getattr(zoo, "DYNAMIC", {}).get(name)
+    for extension in formats:
         path = out / f"{name.replace('/', '__')}.{extension}"
         try:
-            exporter(*build(zoo, name), path)
+            EXPORTERS[extension](*build(zoo, name), path, dynamic)
         except Exception as error:
             path.unlink(missing_ok=True)
             errors[extension] = f"{type(error).__name__}: {error}"
     return errors
 
 
-def worker(job, zoo, names, out):
+def worker(job, zoo, names, out, formats):
     """Writes one line a model to the job's log; what the tool prints goes to standard output."""
     warnings.simplefilter("ignore")
     collections.Iterable = collections.abc.Iterable  # thop 0.0.31 was written for Python before 3.10
     zoo = load_zoo(zoo)
-    importlib.import_module("onnxscript" if job == "export" else TOOLS[job][1])
+    onnx = job == "export" and formats != ["pt2"]
+    importlib.import_module("onnxscript" if onnx else TOOLS.get(job, TOOLS["params"])[1])
     fork = multiprocessing.get_context("fork")
     with open(log(out, job), "w") as lines:
         for name in names:
             receive, send = fork.Pipe(duplex=False)
             if job == "export":
-                child = fork.Process(target=lambda: send.send(export(zoo, name, out)))
+                child = fork.Process(target=lambda: send.send(export(zoo, name, out, formats)))
             else:
                 child = fork.Process(target=lambda: send.send(ask(job, zoo, name)))
             child.start()
@@ -403,6 +409,7 @@ def run(job, args, names):
         "DS_ACCELERATOR": "cpu",  # deepspeed looks for a GPU
     }
     command = [sys.executable, __file__, str(args.out), "--zoo", str(args.zoo), "--job", job]
+    command += ["--formats", *args.formats]
     with open(log(args.out, job).with_suffix(".txt"), "w") as printed:
         subprocess.run([*command, "--names", *names], env=environment, stdout=printed, stderr=printed, check=True)
     return dict(map(json.loads, open(log(args.out, job))))
@@ -423,7 +430,7 @@ def regenerate(args, names):
     for record in records.values():
         if not record["layers"]:
             del record["layers"]
-    for family in {name.split("/")[0] for name in names}:
+    for family in {name.split("/")[0] for name in names} if args.tools else ():
         with open(args.out / f"{family}.jsonl", "w") as lines:
             for name in names:
                 if name.startswith(family + "/"):
@@ -459,7 +466,8 @@ def main():
     parser.add_argument("out", type=Path, help="the folder to write to")
     parser.add_argument("--zoo", type=Path, default=here / "zoo.py", help="a Python file with a dict MODELS")
     parser.add_argument("--only", default="*", help="a pattern of model names, such as 'mod/lstm*'")
-    parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS), help="all, if not given")
+    parser.add_argument("--tools", nargs="*", choices=TOOLS, default=list(TOOLS), help="all, if not given")
+    parser.add_argument("--formats", nargs="+", choices=EXPORTERS, default=list(EXPORTERS), help="all, if not given")
     parser.add_argument("--no-files", dest="files", action="store_false", help="only the numbers")
     parser.add_argument("--check", type=Path, help="a .jsonl of the same models to compare with")
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -468,7 +476,7 @@ def main():
     args.out, args.zoo = args.out.resolve(), args.zoo.resolve()
     (args.out / "log").mkdir(parents=True, exist_ok=True)
     if args.job:
-        return worker(args.job, args.zoo, args.names, args.out)
+        return worker(args.job, args.zoo, args.names, args.out, args.formats)
     names = [name for name in load_zoo(args.zoo).MODELS if fnmatch.fnmatch(name, args.only)]
     if not names:
         sys.exit(f"{args.zoo}: no model's name matches {args.only}")

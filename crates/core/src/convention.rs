@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dim::Dim;
+use crate::fidelity::Layer;
 use crate::formula::{CallScope, Formula};
 use crate::report::{Entry, Report};
 use crate::table::{Rule, Table};
@@ -115,6 +116,9 @@ pub struct Info {
     /// How likely a figure of unknown origin is to come from it.
     #[serde(default)]
     pub standing: Standing,
+    /// Which calls its answer depends on; those of its rules where it does not say.
+    #[serde(default)]
+    pub sees: Vec<Layer>,
 }
 
 /// How likely a figure of unknown origin is to come from a convention, the likeliest first.

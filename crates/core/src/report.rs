@@ -97,7 +97,7 @@ impl Report {
             count: None,
             params: None,
             trainable_params: None,
-            fidelity: trace.fidelity.clone(),
+            fidelity: trace.fidelity.seen_by(&info.sees),
             layers: Vec::new(),
             entries: Vec::new(),
             rounding: Dim::ZERO,

@@ -1,24 +1,28 @@
 //! The tree of calls: modules hold functions, functions hold operators.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{
-    Argument, Class, ModuleId, Origin, Passed, Target, TensorId, Trace, TraceBuilder,
+    Argument, CallId, Class, ModuleId, Origin, Passed, Target, TensorId, Trace, TraceBuilder,
 };
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
 use crate::arguments::{bind, complete};
 use crate::classes;
+use crate::doubts::{Doubt, Doubts};
 use crate::flat::Flat;
 use crate::frames::{self, Frame, Item};
 use crate::function::{self, Source};
+use crate::kept::{Seen, seen};
 use crate::known;
 use crate::modules::Tree;
 use crate::operators::{self, Call};
-use crate::site::{Site, site};
+use crate::passing::Passing;
+use crate::site::{Shown, Site, site};
 use crate::stack::{Entry, Stacks};
+use crate::unknown;
+use crate::written;
 
 /// What the root module is called with and returns.
 pub struct Root {
@@ -58,39 +62,16 @@ pub fn emit(
         frames: &frames,
         owners,
         lines: HashMap::new(),
-        guesses: Vec::new(),
-        kept: Vec::new(),
+        statement: None,
+        doubts: Doubts::default(),
         root: Some(root),
     };
     emitter.frame(0);
-    let guesses = std::mem::take(&mut emitter.guesses);
-    let kept = std::mem::take(&mut emitter.kept);
-    if let Some((name, line)) = kept.first() {
-        let text = format!(
-            "{} call{} of a function that a module keeps, such as {name} in `{line}`; taken for the \
-             function itself, which tools that replace it by name do not see",
-            kept.len(),
-            if kept.len() == 1 { " is" } else { "s are" },
-        );
-        builder
-            .trace_mut()
-            .fidelity
-            .note(Level::Reconstructed, text);
-    }
-    if let Some((name, line)) = guesses.first() {
-        let text = format!(
-            "{} call{} made where the program does not show the source, such as {name} in `{line}`; \
-             taken for the infix operator, which tools that patch Tensor methods do not count",
-            guesses.len(),
-            if guesses.len() == 1 { " is" } else { "s are" },
-        );
-        builder
-            .trace_mut()
-            .fidelity
-            .note(Level::Reconstructed, text);
-    }
+    let mut doubts = std::mem::take(&mut emitter.doubts);
     crate::infer::classes(builder);
     crate::infer::attributes(builder);
+    unknown::modules(builder.trace(), tree, nodes, stacks, &mut doubts);
+    doubts.note(&mut builder.trace_mut().fidelity);
     true
 }
 
@@ -140,56 +121,6 @@ fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> HashMap<TensorId, Vec<Smol
     out
 }
 
-/// The children of a call that may have been called without leaving a node.
-enum Passing {
-    /// None are known.
-    Nothing,
-    /// A `Sequential` calls all of its children in order: these are still to come.
-    Sequential(VecDeque<ModuleId>),
-    /// This child is called before every addition.
-    BeforeAddition(ModuleId),
-}
-
-impl Passing {
-    fn new(builder: &TraceBuilder, module: ModuleId, class: &Class) -> Passing {
-        let trace = builder.trace();
-        let children = &trace.module(module).children;
-        if class.name == "torch.nn.Sequential" {
-            return Passing::Sequential(children.iter().map(|(_, child)| *child).collect());
-        }
-        let named = known::before_addition(class);
-        let child = named.and_then(|name| children.iter().find(|(child, _)| child == name));
-        child.map_or(Passing::Nothing, |(_, child)| {
-            Passing::BeforeAddition(*child)
-        })
-    }
-
-    /// The modules that were called before what comes next.
-    fn before(&mut self, called: Option<ModuleId>, end: bool, adds: bool) -> Vec<ModuleId> {
-        match self {
-            Passing::Nothing => Vec::new(),
-            Passing::BeforeAddition(child) => {
-                let due = called.is_none() && !end && adds;
-                if due { vec![*child] } else { Vec::new() }
-            }
-            Passing::Sequential(rest) => {
-                let until = match called {
-                    Some(called) => rest.iter().position(|child| *child == called),
-                    None if end => Some(rest.len()),
-                    None => None,
-                };
-                // A child that is not among those to come: not the plain forward of a Sequential.
-                let Some(until) = until else {
-                    return Vec::new();
-                };
-                let passed = rest.drain(..until).collect();
-                rest.pop_front();
-                passed
-            }
-        }
-    }
-}
-
 /// Writes calls, module by module.
 pub struct Emitter<'e, 'a> {
     /// Where they go.
@@ -202,9 +133,9 @@ pub struct Emitter<'e, 'a> {
     owners: HashMap<TensorId, Vec<SmolStr>>,
     /// How often a line has called a function, by call of a module.
     lines: HashMap<(usize, String), usize>,
-    guesses: Vec<(SmolStr, String)>,
-    /// Functions called as `self.act(x)`, and where.
-    kept: Vec<(SmolStr, String)>,
+    /// The statement that is being executed: whose call it is part of, and its stack trace.
+    statement: Option<(usize, String)>,
+    doubts: Doubts,
     root: Option<Root>,
 }
 
@@ -351,7 +282,7 @@ impl<'a> Emitter<'_, 'a> {
 
     /// What a module is called with: the tensors that come from outside, under the names of the
     /// class's `forward` where that is known.
-    fn module_arguments(&self, class: &Class, frame: &Frame<'a>, path: &str) -> Vec<Argument> {
+    fn module_arguments(&mut self, class: &Class, frame: &Frame<'a>, path: &str) -> Vec<Argument> {
         let site = self.site(frame, path);
         if let Some(mut arguments) = operators::special_arguments(self, class, frame) {
             if let Some(site) = &site {
@@ -408,12 +339,20 @@ impl<'a> Emitter<'_, 'a> {
     }
 
     /// The call of a module as its caller's source has it.
-    fn site(&self, frame: &Frame<'a>, path: &str) -> Option<Site> {
+    fn site(&mut self, frame: &Frame<'a>, path: &str) -> Option<Site> {
         let first = self.nodes.get(frame.start)?;
         let entries = self.stacks.get(first.stack?);
         let at = entries.iter().position(|entry| *entry == frame.entry)?;
         let name = path.rsplit('.').next()?;
-        site(&first.frame, name, at.checked_sub(1)?, entries.len())
+        let caller = entries.get(at.checked_sub(1)?)?.class;
+        match site(&first.frame, name, at - 1, entries.len()) {
+            Shown::Once(site) => Some(site),
+            Shown::Unclear if !known::is_library(caller) => {
+                self.doubts.add(Doubt::Site, || format!("those of {path}"));
+                None
+            }
+            Shown::Unclear | Shown::Nothing => None,
+        }
     }
 
     /// Whether the layer uses a tensor as its weight and not as what it is applied to.
@@ -448,6 +387,10 @@ impl<'a> Emitter<'_, 'a> {
             }
             // What a block is for is computed last and returned first.
             [others @ .., main] => {
+                if !known::is_library(&class.name) {
+                    self.doubts
+                        .add(Doubt::Outputs, || class.short_name().into());
+                }
                 let all = std::iter::once(main).chain(others);
                 Value::Tuple(all.map(|id| Value::Tensor(*id)).collect())
             }
@@ -461,6 +404,15 @@ impl<'a> Emitter<'_, 'a> {
         };
         let line = first.line.clone().into_owned();
         let function_name = first.torch_fn.split_once(';').map_or("", |(_, name)| name);
+        let statement = Some((frame, first.frame.to_string()));
+        if self.statement != statement {
+            let next = CallId::new(self.builder.trace().calls.len());
+            self.builder
+                .trace_mut()
+                .lines
+                .push((next, line.as_str().into()));
+            self.statement = statement;
+        }
         let key = (frame, format!("{function_name} {}", &first.frame));
         let count = self.lines.entry(key).or_insert(0);
         let source = Source {
@@ -469,18 +421,10 @@ impl<'a> Emitter<'_, 'a> {
             class: &class.name,
             occurrence: *count,
         };
+        let occurrence = *count;
         *count += 1;
         let named = function::name(&first.torch_fn, first.source_fn, &first.op, &source);
-        let named = named.filter(|named| {
-            if known::keeps_activation(class, &named.name) {
-                return false;
-            }
-            let kept = self.kept_by_user(frame, &named.name, &line);
-            if kept {
-                self.kept.push((named.name.clone(), line.clone()));
-            }
-            !kept
-        });
+        let named = named.filter(|named| self.is_seen(frame, class, named, &line, &first.frame));
         let calls: Vec<Call> = group
             .iter()
             .map(|index| operators::call(&self.nodes[*index]))
@@ -490,11 +434,19 @@ impl<'a> Emitter<'_, 'a> {
             return;
         };
         if named.guessed {
-            self.guesses.push((named.name.clone(), line.clone()));
+            self.doubts
+                .add(Doubt::Infix, || example(&named.name, &line));
         }
         // A function of torch.nn.functional that hands on to another one of them.
         let outer = operators::caller(&named.name, &line);
-        let arguments = operators::function_arguments(self, &named.name, &calls);
+        let mut arguments = operators::function_arguments(self, &named.name, &calls);
+        if !class.is("torch.nn.Upsample")
+            && let Some(doubt) =
+                written::amend(&named.name, &calls[0].op, &line, occurrence, &mut arguments)
+        {
+            self.doubts
+                .add(Doubt::Arguments, || format!("in `{line}`: {doubt}"));
+        }
         let output = operators::function_output(&named.name, &calls);
         if let Some(outer) = &outer {
             let target = Target::Function(outer.clone());
@@ -521,38 +473,31 @@ impl<'a> Emitter<'_, 'a> {
         }
     }
 
-    /// Whether a function is called as `self.act(x)`: a reference taken when the module was made,
-    /// which a tool that replaces the function does not replace.
-    fn kept_by_user(&self, frame: usize, function: &str, line: &str) -> bool {
-        let (short, functional) = match function.strip_prefix("torch.nn.functional.") {
-            Some(short) => (short, true),
-            None => match function.strip_prefix("torch.") {
-                Some(short) if !short.contains('.') => (short, false),
-                _ => return false,
-            },
-        };
-        // By its own name it is looked up when it is called.
-        let call = format!("{short}(");
-        let mut uses = line.match_indices(&call);
-        if uses.any(|(at, _)| !line[..at].ends_with("self.")) {
-            return false;
-        }
+    /// Whether a tool that replaces functions sees this call.
+    fn is_seen(
+        &mut self,
+        frame: usize,
+        class: &Class,
+        named: &function::Named,
+        line: &str,
+        trace: &str,
+    ) -> bool {
         let path = &self.frames[frame].entry.path;
-        let called = line.match_indices("self.").filter_map(|(at, _)| {
-            let name = &line[at + "self.".len()..];
-            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_')?;
-            name[end..].starts_with('(').then(|| &name[..end])
-        });
-        called.into_iter().any(|name| {
+        let is_module = |name: &str| {
             let child = match path.as_str() {
                 "" => SmolStr::new(name),
                 path => format!("{path}.{name}").into(),
             };
-            let acts = ["act", "nonlin", "relu", "gelu"]
-                .iter()
-                .any(|part| functional && name.contains(part));
-            (acts || name == short) && !self.tree.by_path.contains_key(&child)
-        })
+            self.tree.by_path.contains_key(&child)
+        };
+        match seen(class, &named.name, line, trace, is_module) {
+            Seen::Yes => true,
+            Seen::No => false,
+            Seen::Perhaps(seen, doubt) => {
+                self.doubts.add(doubt, || example(&named.name, line));
+                seen
+            }
+        }
     }
 
     fn operator(&mut self, call: &Call) {
@@ -576,4 +521,8 @@ pub fn first_tensor(value: &Value) -> Value {
         .tensors()
         .first()
         .map_or(Value::None, |id| Value::Tensor(*id))
+}
+
+fn example(name: &str, line: &str) -> String {
+    format!("{name} in `{line}`")
 }

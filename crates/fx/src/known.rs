@@ -12,6 +12,7 @@ const REGISTERED: &[(&[&str], &[&str])] = &[
             "torch.nn.Linear",
             "torch.nn.Bilinear",
             "torch.nn.modules.conv._ConvNd",
+            "torchvision.ops.deform_conv.DeformConv2d",
         ],
         &["weight", "bias"],
     ),
@@ -61,8 +62,34 @@ pub fn keeps_activation(class: &Class, function: &str) -> bool {
     layer
         && matches!(
             function,
-            "torch.nn.functional.relu" | "torch.nn.functional.gelu"
+            "torch.nn.functional.relu" | "torch.nn.functional.gelu" | "torch.nn.functional.silu"
         )
+}
+
+/// Classes whose forward is a call of a function that they keep (transformers 5.23.0,
+/// activations.py).
+const KEEP_A_FUNCTION: &[&str] = &[
+    "transformers.activations.GELUActivation",
+    "transformers.activations.GELUTanh",
+];
+
+/// Whether a class calls a function that it took a reference of when it was made.
+pub fn keeps_function(class: &Class) -> bool {
+    KEEP_A_FUNCTION.contains(&class.name.as_str())
+}
+
+/// Helpers of libraries that a forward calls and a program does not show: they call functions by
+/// their names (transformers 5.23.0, torchvision 0.29.2).
+const CALL_BY_NAME: &[&str] = &["attention_interface(", "eager_attention_forward("];
+
+/// Whether a line calls a helper that calls functions by their names.
+pub fn calls_by_name(line: &str) -> bool {
+    CALL_BY_NAME.iter().any(|helper| line.contains(helper))
+}
+
+/// Whether a class is one of PyTorch's or torchvision's own, whose sources are known.
+pub fn is_library(class: &str) -> bool {
+    class.starts_with("torch.nn.") || class.starts_with("torchvision.")
 }
 
 /// Children that return their input as it is when the model evaluates, so that no node tells of

@@ -8,16 +8,21 @@
 mod arguments;
 mod calls;
 pub mod classes;
+mod doubts;
 mod flat;
 mod frames;
 mod function;
 mod infer;
+mod kept;
 mod known;
 mod modules;
 mod operators;
+mod passing;
 mod schemas;
 mod site;
 mod stack;
+mod unknown;
+mod written;
 
 pub use calls::{Root, emit};
 pub use flat::{Flat, Scope};

@@ -62,6 +62,8 @@ pub struct Tree<'a> {
     pub by_path: HashMap<SmolStr, ModuleId>,
     /// Values of the graph that are parameters or buffers.
     pub values: Scope<'a>,
+    /// Pairs of paths of which the program does not tell whether they lead to one module.
+    pub same: Vec<(SmolStr, SmolStr)>,
 }
 
 /// Builds the tree. `paths` has every path, parents first.
@@ -79,10 +81,14 @@ pub fn tree<'a>(
             identities.entry(module.path.clone()).or_insert(identity);
         }
     }
-    let same = same_modules(paths, &states, &classes, &identities);
+    let Same {
+        by_path: same,
+        open,
+    } = same_modules(paths, &states, &classes, &identities);
     let mut tree = Tree {
         by_path: HashMap::new(),
         values: Scope::new(),
+        same: open,
     };
     for path in paths {
         let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
@@ -141,6 +147,14 @@ struct Content {
     states: usize,
 }
 
+/// Which paths lead to one module.
+struct Same {
+    /// For each path the first one that leads to the same module object.
+    by_path: HashMap<SmolStr, SmolStr>,
+    /// Paths with the same content, where that may be chance.
+    open: Vec<(SmolStr, SmolStr)>,
+}
+
 /// For each path the first one that leads to the same module object.
 ///
 /// Dynamo writes the object's identity. Otherwise two paths are one module if all that is
@@ -151,7 +165,8 @@ fn same_modules(
     states: &[State<'_>],
     classes: &HashMap<SmolStr, &str>,
     identities: &HashMap<SmolStr, u64>,
-) -> HashMap<SmolStr, SmolStr> {
+) -> Same {
+    let mut open = Vec::new();
     let mut contents: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for state in states {
         let entry = contents.entry(&state.owner).or_default();
@@ -190,12 +205,19 @@ fn same_modules(
         let number = kinds.len();
         let content = *kinds.entry(text).or_insert(Content { number, states });
         found.insert(path.as_str(), content);
-        if content.states > 1 {
+        if content.states > 0 {
             match first.get(&content.number) {
                 Some(earlier) => {
                     let (a, b) = (classes.get(earlier), classes.get(path));
-                    if a.is_none() || b.is_none() || a == b {
+                    let may_be = a.is_none() || b.is_none() || a == b;
+                    if may_be && content.states > 1 {
                         canonical = earlier.clone();
+                    }
+                    // A layer that shares all of several tensors is the same layer; one weight may
+                    // be tied, and a container may hold what another one holds.
+                    let holds = contents.get(path.as_str()).map_or(0, Vec::len);
+                    if holds < 2 && a == b && a.is_some() {
+                        open.push((earlier.clone(), path.clone()));
                     }
                 }
                 None => {
@@ -204,6 +226,7 @@ fn same_modules(
             }
         }
         if let Some(identity) = identities.get(path) {
+            open.retain(|(_, other)| other != path);
             match by_identity.get(identity) {
                 Some(earlier) => canonical = earlier.clone(),
                 None => {
@@ -226,7 +249,15 @@ fn same_modules(
     }
     out.values_mut()
         .for_each(|canonical| *canonical = representative[canonical].clone());
-    out
+    // Below a pair of one module all is one, too.
+    open.retain(|(a, b)| {
+        let parent = |path: &SmolStr| {
+            let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+            (out.get(parent).cloned(), SmolStr::new(name))
+        };
+        parent(a) != parent(b)
+    });
+    Same { by_path: out, open }
 }
 
 /// Registers parameters and buffers with their modules.

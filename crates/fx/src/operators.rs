@@ -99,6 +99,9 @@ pub fn inner_function(outer: &str, op: &str, before: usize) -> Option<SmolStr> {
         ("local_response_norm", "avg_pool2d") => "torch.nn.functional.avg_pool2d",
         ("local_response_norm", "avg_pool3d") => "torch.nn.functional.avg_pool3d",
         ("local_response_norm", "pad") => "torch.nn.functional.pad",
+        ("interpolate", "adaptive_avg_pool1d") => "torch.nn.functional.adaptive_avg_pool1d",
+        ("interpolate", "adaptive_avg_pool2d") => "torch.nn.functional.adaptive_avg_pool2d",
+        ("interpolate", "adaptive_avg_pool3d") => "torch.nn.functional.adaptive_avg_pool3d",
         ("gumbel_softmax", "softmax") => "torch.Tensor.softmax",
         _ => return None,
     }))
@@ -286,7 +289,12 @@ pub fn special_output(
     let is_lstm = class.is("torch.nn.LSTM");
     if is_lstm || RECURRENT.iter().any(|name| class.is(name)) {
         let node = recurrent_node(emitter, frame)?;
-        return match node.output.tensors().as_slice() {
+        let made = node.output.tensors();
+        let made: Vec<TensorId> = made
+            .into_iter()
+            .map(|tensor| without_batch(emitter, frame, tensor))
+            .collect();
+        return match made.as_slice() {
             [out, h, c] if is_lstm => Some(Value::Tuple(vec![
                 Value::Tensor(*out),
                 Value::Tuple(vec![Value::Tensor(*h), Value::Tensor(*c)]),
@@ -303,6 +311,20 @@ pub fn special_output(
         ));
     }
     None
+}
+
+/// What is left of a tensor when the batch that an unbatched input was given is taken away again.
+fn without_batch(emitter: &Emitter<'_, '_>, frame: &Frame<'_>, tensor: TensorId) -> TensorId {
+    let squeezed = frame.items.iter().find_map(|item| match item {
+        Item::Node(node) => {
+            let node = &emitter.nodes[*node];
+            let takes = node.arguments.first().map(|first| &first.value);
+            (node.op == "aten.squeeze" && takes == Some(&Value::Tensor(tensor)))
+                .then(|| node.output.tensor())?
+        }
+        Item::Frame(_) => None,
+    });
+    squeezed.unwrap_or(tensor)
 }
 
 /// `(output, weights)`. The weights are wanted where the layer multiplies by hand; a program that

@@ -42,9 +42,29 @@ pub fn lines(trace: &str) -> Vec<&str> {
     out
 }
 
+/// The file of the innermost frame of a stack trace.
+pub fn innermost_file(trace: &str) -> Option<&str> {
+    trace.rsplit("File \"").next()?.split('"').next()
+}
+
+/// What the source shows of a module's call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shown {
+    /// How it is called.
+    Once(Site),
+    /// A call of it, not all of whose arguments are on the line, or calls that differ.
+    Unclear,
+    /// Nothing.
+    Nothing,
+}
+
 /// The call of a module that is registered as `name`, in the forward that is `depth` calls deep of
-/// `calls` calls in all. `None` where the source does not show it, or shows several.
-pub fn site(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Site> {
+/// `calls` calls in all.
+pub fn site(trace: &str, name: &str, depth: usize, calls: usize) -> Shown {
+    find(trace, name, depth, calls).unwrap_or(Shown::Nothing)
+}
+
+fn find(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Shown> {
     let lines = lines(trace);
     let numbered = name.bytes().all(|byte| byte.is_ascii_digit());
     // One forward for each call, unless one hands on to that of a base class.
@@ -56,9 +76,11 @@ pub fn site(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Site>
     let (value, _) = crate::function::assigned(line);
     let parsed = parse(value);
     if !parsed.errors.is_empty() {
-        return None;
+        // The first line of a longer statement.
+        return (!numbered && calls_name(line, name)).then_some(Shown::Unclear);
     }
     let mut sites: Vec<Site> = Vec::new();
+    let mut starred = false;
     parsed.expr.walk(&mut |expr| {
         let ExprKind::Call(function, arguments) = &expr.kind else {
             return;
@@ -69,7 +91,11 @@ pub fn site(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Site>
             ExprKind::Subscript(..) => numbered,
             _ => false,
         };
-        if !matches || arguments.iter().any(|argument| argument.starred) {
+        if !matches {
+            return;
+        }
+        if arguments.iter().any(|argument| argument.starred) {
+            starred = true;
             return;
         }
         let mut site = Site {
@@ -87,9 +113,20 @@ pub fn site(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Site>
             sites.push(site);
         }
     });
+    let same = |a: &Site, b: &Site| {
+        let names = |site: &Site| -> Vec<SmolStr> {
+            site.keywords.iter().map(|(name, _)| name.clone()).collect()
+        };
+        a.positional.len() == b.positional.len() && names(a) == names(b)
+    };
+    let alike = !starred && sites.windows(2).all(|pair| same(&pair[0], &pair[1]));
     match <[Site; 1]>::try_from(sites) {
-        Ok([site]) => Some(site),
-        Err(_) => None,
+        Ok([site]) if !starred => Some(Shown::Once(site)),
+        Err(sites) if sites.is_empty() && !starred => None,
+        // Several calls that pass their arguments in one way: only which tensors is open, and
+        // those are known without the source.
+        Err(_) if alike => None,
+        _ => Some(Shown::Unclear),
     }
 }
 
@@ -230,9 +267,16 @@ mod tests {
                          File \"net.py\", line 9, in forward\n    return self.fc(input=x) * self.act(y)\n  \
                          File \"linear.py\", line 134, in forward\n    return F.linear(input, self.weight)";
 
+    fn once(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Site> {
+        match site(trace, name, depth, calls) {
+            Shown::Once(site) => Some(site),
+            _ => None,
+        }
+    }
+
     #[test]
     fn positions_and_keywords() {
-        let gate = site(TRACE, "gate", 0, 3).unwrap();
+        let gate = once(TRACE, "gate", 0, 3).unwrap();
         assert_eq!(gate.positional.len(), 1);
         assert_eq!(gate.keywords[0].0, "scale");
         let ids = [0, 1, 2].map(TensorId::new);
@@ -241,22 +285,30 @@ mod tests {
         assert_eq!(arguments[0].value, pair);
         assert_eq!(arguments[1].passed, Passed::Keyword);
         assert_eq!(arguments[1].value, Value::Tensor(ids[2]));
-        let fc = site(TRACE, "fc", 1, 3).unwrap();
+        let fc = once(TRACE, "fc", 1, 3).unwrap();
         assert!(fc.positional.is_empty());
-        assert!(site(TRACE, "missing", 1, 3).is_none());
+        assert_eq!(site(TRACE, "missing", 1, 3), Shown::Nothing);
     }
 
     #[test]
-    fn several_ways_are_none() {
-        let trace =
-            "File \"a.py\", line 1, in forward\n    return self.fc(input=x) if a else self.fc(x)";
-        assert!(site(trace, "fc", 0, 1).is_none());
+    fn what_the_line_leaves_open() {
+        let at = |line: &str| {
+            let trace = format!("File \"a.py\", line 1, in forward\n    {line}");
+            site(&trace, "fc", 0, 1)
+        };
+        assert_eq!(
+            at("return self.fc(input=x) if a else self.fc(x)"),
+            Shown::Unclear
+        );
+        assert_eq!(at("return self.fc("), Shown::Unclear);
+        assert_eq!(at("return self.fc(*args)"), Shown::Unclear);
+        assert_eq!(at("return self.fc(x) + self.fc(y)"), Shown::Nothing);
     }
 
     #[test]
     fn unused_arguments_are_there() {
         let trace = "File \"a.py\", line 1, in forward\n    r = self.rnn(g, None)";
-        let rnn = site(trace, "rnn", 0, 2).unwrap();
+        let rnn = once(trace, "rnn", 0, 2).unwrap();
         let mut arguments = rnn.arguments(&[TensorId::new(4)], &[]);
         assert_eq!(arguments[1].value, Value::None);
         arguments.truncate(1);

@@ -32,7 +32,7 @@ pub fn attributes(trace: &Trace, module: ModuleId, operators: &[CallId]) -> Attr
 }
 
 fn is(class: &modelcost_core::trace::Class, short: &str) -> bool {
-    let matches = |name: &str| name.strip_prefix("torch.nn.") == Some(short);
+    let matches = |name: &str| name.strip_prefix("torch.nn.") == Some(short) || name == short;
     matches(&class.name) || class.bases.iter().any(|base| matches(base))
 }
 
@@ -44,6 +44,7 @@ const RULES: &[(&[&str], Rule)] = &[
         &["ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"],
         conv_transpose,
     ),
+    (&["torchvision.ops.deform_conv.DeformConv2d"], deformable),
     (&["Linear"], linear),
     (&["Bilinear"], bilinear),
     (
@@ -251,6 +252,32 @@ fn conv_transpose(layer: &Layer<'_>, out: &mut Out) {
     }
     out.set("transposed", true);
     out.set("padding_mode", "zeros");
+}
+
+/// torchvision's operator has a number for each dimension under its own name.
+fn deformable(layer: &Layer<'_>, out: &mut Out) {
+    let call = layer.first(&["torchvision.deform_conv2d"]);
+    let groups = argument(call, "groups")
+        .and_then(Value::int)
+        .unwrap_or(Dim::ONE);
+    let Some([outputs, inputs, kernel @ ..]) = layer.parameter("weight").map(Vec::as_slice) else {
+        return;
+    };
+    out.set("in_channels", inputs * &groups);
+    out.set("out_channels", outputs.clone());
+    out.set("kernel_size", sizes(kernel));
+    for (name, height, width) in [
+        ("stride", "stride_h", "stride_w"),
+        ("padding", "pad_h", "pad_w"),
+        ("dilation", "dilation_h", "dilation_w"),
+    ] {
+        if let (Some(height), Some(width)) = (given(call, height), given(call, width)) {
+            out.set(name, Value::Tuple(vec![height, width]));
+        }
+    }
+    if call.is_some() {
+        out.set("groups", groups);
+    }
 }
 
 fn linear(layer: &Layer<'_>, out: &mut Out) {

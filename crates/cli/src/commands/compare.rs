@@ -165,12 +165,18 @@ fn rows_of(
     let name = path.display().to_string();
     let answers = conventions.iter().map(|convention| {
         let result = convention.count(&model.trace, &Options::default());
-        row(name.clone(), *convention, result)
+        let fidelity = model.trace.fidelity.seen_by(&convention.info().sees);
+        row(name.clone(), *convention, result, fidelity.level)
     });
     Ok(answers.collect())
 }
 
-fn row(model: String, convention: &dyn Convention, result: Result<Report, Failure>) -> Row {
+fn row(
+    model: String,
+    convention: &dyn Convention,
+    result: Result<Report, Failure>,
+    fidelity: Level,
+) -> Row {
     let info = convention.info();
     let mut row = Row {
         model,
@@ -179,7 +185,7 @@ fn row(model: String, convention: &dyn Convention, result: Result<Report, Failur
         count: None,
         params: None,
         trainable_params: None,
-        fidelity: Level::Exact,
+        fidelity,
         failure: None,
         why: info.summary.clone(),
     };

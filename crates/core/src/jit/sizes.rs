@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::trace::{Argument, CallId, Origin, Target, TensorId, Trace};
+use crate::trace::{Argument, Call, CallId, Origin, Target, TensorId, Trace};
 use crate::value::Value;
 
 #[derive(Deserialize)]
@@ -45,6 +45,13 @@ pub fn arithmetic(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)
     match &call.target {
         Target::Function(name) if name == "torch.nn.functional.multi_head_attention_forward" => {
             attention(trace, id, record);
+        }
+        // The size by area is computed from the scale (torch/nn/functional.py, PyTorch 2.15).
+        Target::Function(name)
+            if name == "torch.nn.functional.interpolate" && recomputes_scale(call) =>
+        {
+            let rank = rank(trace, call.arguments.first()).unwrap_or_default();
+            record("mul", rank.saturating_sub(2));
         }
         // Bags of one length begin at `arange(0, input.numel(), input.size(1))`.
         Target::Function(name)
@@ -92,6 +99,14 @@ fn repeats_heads(trace: &Trace, id: CallId) -> bool {
         (Some([_, heads, times, ..]), Some([_, all, _, _])) => by_expand && *all == heads * times,
         _ => false,
     }
+}
+
+/// Whether `F.interpolate` computes the size that it interpolates to.
+fn recomputes_scale(call: &Call) -> bool {
+    let is_given = |name: &str| call.argument(name).is_some_and(|value| !value.is_none());
+    let by_area = call.argument("mode") == Some(&Value::from("area"));
+    let asked = call.argument("recompute_scale_factor") == Some(&Value::Bool(true));
+    is_given("scale_factor") && !is_given("size") && (by_area || asked)
 }
 
 fn rank(trace: &Trace, argument: Option<&Argument>) -> Option<usize> {

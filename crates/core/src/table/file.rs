@@ -5,6 +5,7 @@ use smol_str::SmolStr;
 
 use super::{Classes, Inside, Params, Rule, RuleSet, Table};
 use crate::convention::Info;
+use crate::fidelity::Layer;
 use crate::formula::Formula;
 
 /// What a rule file says.
@@ -125,12 +126,15 @@ impl Table {
             });
         }
         let Header {
-            info,
+            mut info,
             params,
             inside,
             classes,
             raises,
         } = file.convention;
+        if info.sees.is_empty() {
+            info.sees = layers(&rules);
+        }
         Ok(Table {
             info,
             rules: RuleSet::new(rules).with_classes(classes),
@@ -151,4 +155,25 @@ impl Table {
             Err(error) => panic!("{error} (at byte {})", error.span.start),
         }
     }
+}
+
+/// The layers that rules apply to; all of them if there are none.
+fn layers(rules: &[Rule]) -> Vec<Layer> {
+    let named = [
+        (
+            Layer::Modules,
+            rules.iter().any(|rule| !rule.modules.is_empty()),
+        ),
+        (
+            Layer::Functions,
+            rules.iter().any(|rule| !rule.functions.is_empty()),
+        ),
+        (
+            Layer::Operators,
+            rules.iter().any(|rule| !rule.operators.is_empty()),
+        ),
+    ];
+    let all = rules.is_empty();
+    let seen = named.into_iter().filter(|(_, seen)| all || *seen);
+    seen.map(|(layer, _)| layer).collect()
 }

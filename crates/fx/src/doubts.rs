@@ -1,0 +1,113 @@
+//! What a program leaves open, and what was taken for it: one note for each kind, with how often
+//! and a first example, for the tools that it concerns.
+
+use std::collections::BTreeMap;
+
+use modelcost_core::fidelity::{Fidelity, Layer, Level};
+
+/// Something that a program does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// A function is called as `self.act(x)`.
+    Kept,
+    /// A function is called by a bare name, so it was imported before a tool came.
+    Imported,
+    /// A function is called where the line does not show it.
+    Hidden,
+    /// A method or an infix operator is used where the line does not show which.
+    Infix,
+    /// A line calls a module in two ways.
+    Site,
+    /// A module returns several tensors.
+    Outputs,
+    /// What a function was given is not in the program.
+    Arguments,
+    /// A module is never seen at work.
+    Unseen,
+    /// Modules hold the same modules or the same weight.
+    Same,
+    /// A layer's own argument is not in the program.
+    Attribute,
+}
+
+impl Doubt {
+    fn layers(self) -> &'static [Layer] {
+        match self {
+            Doubt::Kept | Doubt::Imported | Doubt::Hidden | Doubt::Infix | Doubt::Arguments => {
+                &[Layer::Functions]
+            }
+            Doubt::Site | Doubt::Outputs | Doubt::Unseen | Doubt::Same | Doubt::Attribute => {
+                &[Layer::Modules]
+            }
+        }
+    }
+
+    /// The note, between the number of cases and the example, and after it.
+    fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Doubt::Kept => (
+                "a function that a module keeps is called",
+                "taken for the function itself, which tools that replace it by name do not see",
+            ),
+            Doubt::Imported => (
+                "a function is called by its bare name",
+                "taken for one that was imported, which tools that replace it do not see",
+            ),
+            Doubt::Hidden => (
+                "a function is called where the program does not show the source",
+                "taken for a call by name, which tools that replace functions see",
+            ),
+            Doubt::Infix => (
+                "a sum or product is made where the program does not show the source",
+                "taken for the infix operator, which tools that patch Tensor methods do not count",
+            ),
+            Doubt::Site => (
+                "the source does not show which arguments of a module are given by keyword",
+                "taken for none; hooks do not see those",
+            ),
+            Doubt::Outputs => (
+                "a module returns several tensors, and a program does not say how they are nested",
+                "taken for a tuple",
+            ),
+            Doubt::Arguments => ("an argument of a function is not in the program", ""),
+            Doubt::Unseen => (
+                "a module that owns nothing leaves no node in the program",
+                "taken for one that returns its input; it may be unused, or another name of a module that works",
+            ),
+            Doubt::Same => (
+                "two paths lead to the same parameters",
+                "whether they lead to one module object is not in the program",
+            ),
+            Doubt::Attribute => ("an argument of a layer is not in the program", ""),
+        }
+    }
+}
+
+/// The doubts of one program.
+#[derive(Debug, Default)]
+pub struct Doubts(BTreeMap<Doubt, (usize, String)>);
+
+impl Doubts {
+    /// Adds one; the example of the first is kept.
+    pub fn add(&mut self, doubt: Doubt, example: impl FnOnce() -> String) {
+        let (count, _) = self.0.entry(doubt).or_insert_with(|| (0, example()));
+        *count += 1;
+    }
+
+    /// Writes them down.
+    pub fn note(self, fidelity: &mut Fidelity) {
+        for (doubt, (count, example)) in self.0 {
+            let (what, taken) = doubt.text();
+            let times = match count {
+                1 => String::new(),
+                count => format!(" ({count} times)"),
+            };
+            let taken = match taken {
+                "" => String::new(),
+                taken => format!("; {taken}"),
+            };
+            let note = format!("{what}{times}, such as {example}{taken}");
+            fidelity.doubt(doubt.layers(), Level::Reconstructed, note);
+        }
+    }
+}

@@ -56,7 +56,12 @@ impl Ultralytics {
                     }
                     is_visible.then_some(id)
                 }
-                Target::Operator(_) => None,
+                // A function that was called by a reference: the mode sees it all the same.
+                Target::Operator(_) => {
+                    let parent = call.parent.map(|parent| &trace.call(parent).target);
+                    let is_visible = id >= hidden_until;
+                    (is_visible && matches!(parent, Some(Target::Module(_)))).then_some(id)
+                }
             })
     }
 

@@ -10,6 +10,7 @@ use modelcost_core::report::{Entry, Report, inclusive_counts, layers};
 use modelcost_core::table::{Table, describe};
 use modelcost_core::trace::{CallId, Target, Trace};
 
+use crate::hooks;
 use crate::names;
 use crate::operands::{self, Mask};
 
@@ -125,6 +126,10 @@ impl Convention for Counter {
             _ => {}
         }
         let mut report = Report::new(self.info(), trace);
+        if matches!(self.pass, Pass::WithoutGradients) && hooks::fail(trace) {
+            let reason = "AssertionError: Expected gradient function to be set, by a hook on a module that is given a view of a parameter";
+            return Err(self.info().fails(reason));
+        }
         let operators = self.counted(trace);
         let backward = (self.pass == Pass::ForwardAndBackward).then(|| Gradients::new(trace));
         if let Some(gradients) = &backward {

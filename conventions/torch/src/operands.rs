@@ -40,6 +40,7 @@ pub fn masks(
         "linear" | "matmul" | "linalg_matmul" | "mm" | "bmm" | "inner" | "tensordot" | "conv1d"
         | "conv2d" | "conv3d" | "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d"
         | "convolution" | "_convolution" | "_convolution_mode" => all(pair(0)),
+        "affine_grid_generator" => all([requires(tensors.first().copied()), false]),
         "addmm" | "baddbmm" | "addbmm" => all(pair(1)),
         "einsum" => einsum(&tensors, counted.len(), gradients),
         "scaled_dot_product_attention" | "_scaled_dot_product_flash_attention_for_cpu" => {

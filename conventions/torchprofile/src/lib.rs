@@ -75,6 +75,10 @@ impl Convention for Torchprofile {
                 }
             }
         }
+        if lines_name_sizes(trace) {
+            let note = "a model of the user's computes with sizes; a product of them on a line that makes no operator is not in the program, and torchprofile counts it as one";
+            report.fidelity.note(Level::Reconstructed, note);
+        }
         let total = report.entries.iter().map(|entry| entry.count.clone()).sum();
         finish(trace, report, Some(total), self.table.params, |_| false)
     }
@@ -83,6 +87,20 @@ impl Convention for Torchprofile {
         let scope = OperatorScope::new(trace, entry.call);
         Some(self.formula(entry)?.with_values(&scope))
     }
+}
+
+/// Whether source lines of classes that are not PyTorch's or torchvision's use sizes.
+fn lines_name_sizes(trace: &Trace) -> bool {
+    let uses = |line: &str| {
+        [".view(", ".reshape(", ".shape", ".size("]
+            .iter()
+            .any(|part| line.contains(part))
+    };
+    trace.lines.iter().any(|(call, line)| {
+        let class = &trace.module(trace.enclosing_module(*call)).class.name;
+        let own = class.starts_with("torch.") || class.starts_with("torchvision.");
+        !own && uses(line)
+    })
 }
 
 #[cfg(test)]

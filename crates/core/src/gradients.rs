@@ -53,7 +53,16 @@ impl Gradients {
             if !given.into_iter().any(|tensor| self.requires_grad(tensor)) {
                 continue;
             }
-            for output in call.output.tensors() {
+            let outputs = call.output.tensors();
+            // A parameter that is changed in place stays one.
+            if written(call).is_none()
+                && outputs
+                    .iter()
+                    .any(|output| trace.tensor(*output).without_gradient)
+            {
+                continue;
+            }
+            for output in outputs {
                 let dtype = trace.tensor(output).dtype;
                 if dtype.is_none_or(|dtype| dtype.is_floating_point()) {
                     self.requires[output.index()] = true;

@@ -44,6 +44,11 @@ impl Views {
     }
 }
 
+/// Whether an operator, without `aten.`, returns its first argument seen differently.
+pub fn shares_storage(operator: &str) -> bool {
+    SHARING.contains(&operator)
+}
+
 /// Operators whose result shares the storage of their first argument.
 const SHARING: &[&str] = &[
     "alias",

@@ -16,6 +16,7 @@ use crate::frames::{self, Frame, Item};
 use crate::function::{self, Source};
 use crate::kept::{Seen, seen};
 use crate::known;
+use crate::layout;
 use crate::modules::Tree;
 use crate::operators::{self, Call};
 use crate::passing::Passing;
@@ -43,6 +44,7 @@ pub fn emit(
     let Some(mut frames) = frames::cut(nodes, stacks, begins_again) else {
         return false;
     };
+    layout::mend(builder.trace_mut(), nodes);
     frames::flow(&mut frames, nodes, &root.output.tensors());
     for frame in &frames {
         if let Some(id) = tree.by_path.get(&frame.entry.path) {
@@ -68,7 +70,7 @@ pub fn emit(
     };
     emitter.frame(0);
     let mut doubts = std::mem::take(&mut emitter.doubts);
-    crate::infer::classes(builder);
+    crate::infer::classes(builder, nodes, &mut doubts);
     crate::infer::attributes(builder);
     unknown::modules(builder.trace(), tree, nodes, stacks, &mut doubts);
     doubts.note(&mut builder.trace_mut().fidelity);
@@ -255,7 +257,8 @@ impl<'a> Emitter<'_, 'a> {
         let only_nodes = frame.items.iter().all(|item| matches!(item, Item::Node(_)));
         let plain = |(name, _): &(SmolStr, _)| name == "weight" || name == "bias";
         let own = &self.builder.trace().module(module).parameters;
-        if !only_nodes || !own.iter().all(plain) {
+        let holds_others = !self.builder.trace().module(module).children.is_empty();
+        if !only_nodes || holds_others || !own.iter().all(plain) {
             return;
         }
         for item in &frame.items {
@@ -301,7 +304,8 @@ impl<'a> Emitter<'_, 'a> {
                 // What calls and inputs make has another origin by now: the module holds this
                 // itself, as a part of its code or folded by an optimizer.
                 Origin::Constant => true,
-                _ => false,
+                // A weight that was computed, or changed in place.
+                _ => torch && leaf && self.is_weight(frame, tensor),
             }
         };
         let inputs = frame

@@ -3,6 +3,9 @@
 //! A program has the qualified name of a class and nothing of its bases. Those of `torch.nn` and
 //! torchvision are in the table; a user's class is known by what it does.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use modelcost_core::trace::Class;
 use smol_str::SmolStr;
 
@@ -107,6 +110,22 @@ const BASES: &[(&str, &[&str])] = &[
 /// Classes of `torch.nn.modules` that `torch.nn` does not publish.
 const UNPUBLISHED: &[&str] = &["NonDynamicallyQuantizableLinear"];
 
+/// The layers that classes of model libraries derive from. Of those libraries no other class
+/// derives from one.
+static LIBRARIES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    let lines = include_str!("bases.txt").lines();
+    let rows = lines.filter(|line| !line.starts_with('#'));
+    rows.filter_map(|line| line.split_once(' ')).collect()
+});
+
+/// Whether the bases of a class are known, so that there is nothing to guess.
+pub fn is_listed(class: &Class) -> bool {
+    let name = class.name.as_str();
+    ["torch.", "torchvision.", "timm.", "transformers."]
+        .iter()
+        .any(|library| name.starts_with(library))
+}
+
 /// A class by the name that a program has for it.
 pub fn class(written: &str) -> Class {
     let name = canonical(written);
@@ -115,6 +134,11 @@ pub fn class(written: &str) -> Class {
         Some((_, bases)) => bases.iter().map(|base| SmolStr::new_static(base)).collect(),
         None => Vec::new(),
     };
+    if let Some(layer) = LIBRARIES.get(name.as_str()) {
+        let layer = class(layer);
+        bases.push(layer.name);
+        bases.extend(layer.bases);
+    }
     // torch.nn.utils.parametrize makes a subclass of the layer that it changes.
     if let Some(layer) = name.strip_prefix("torch.nn.utils.parametrize.Parametrized") {
         let layer = class(&format!("torch.nn.{layer}"));
@@ -160,6 +184,8 @@ mod tests {
         assert!(out_proj.is("torch.nn.Linear"));
         assert!(class("torchvision.ops.misc.Conv2dNormActivation").is("torch.nn.Sequential"));
         assert!(class("torch.nn.utils.parametrize.ParametrizedConv2d").is("torch.nn.Conv2d"));
+        let norm = class("timm.layers.norm_act.BatchNormAct2d");
+        assert!(norm.is("torch.nn.BatchNorm2d") && norm.is("torch.nn.modules.batchnorm._NormBase"));
         assert_eq!(class("zoo.Net").bases.len(), 0);
     }
 }

@@ -28,6 +28,14 @@ pub enum Doubt {
     Same,
     /// A layer's own argument is not in the program.
     Attribute,
+    /// A user's class does what a layer does.
+    Bases,
+    /// A module is never called as a whole, so that its class is not in the program.
+    Uncalled,
+    /// A part of the model is computed again when gradients are.
+    Recomputed,
+    /// A layer runs as one operator.
+    Fused,
 }
 
 impl Doubt {
@@ -36,9 +44,15 @@ impl Doubt {
             Doubt::Kept | Doubt::Imported | Doubt::Hidden | Doubt::Infix | Doubt::Arguments => {
                 &[Layer::Functions]
             }
-            Doubt::Site | Doubt::Outputs | Doubt::Unseen | Doubt::Same | Doubt::Attribute => {
-                &[Layer::Modules]
-            }
+            Doubt::Recomputed => &[Layer::Operators],
+            Doubt::Fused => &[Layer::Modules, Layer::Functions, Layer::Operators],
+            Doubt::Site
+            | Doubt::Outputs
+            | Doubt::Unseen
+            | Doubt::Same
+            | Doubt::Attribute
+            | Doubt::Bases
+            | Doubt::Uncalled => &[Layer::Modules],
         }
     }
 
@@ -78,6 +92,22 @@ impl Doubt {
                 "two paths lead to the same parameters",
                 "whether they lead to one module object is not in the program",
             ),
+            Doubt::Uncalled => (
+                "a module is never called, so its class is not in the program",
+                "the class is taken from what it holds",
+            ),
+            Doubt::Fused => (
+                "a layer runs as one operator, and what it calls is not in the program",
+                "not counted; newer releases of torch write it down",
+            ),
+            Doubt::Recomputed => (
+                "a part of the model runs under torch.utils.checkpoint",
+                "counted once; a backward pass computes it again",
+            ),
+            Doubt::Bases => (
+                "a user's class owns and does what a layer does",
+                "taken to derive from it, which tools that look for subclasses see",
+            ),
             Doubt::Attribute => ("an argument of a layer is not in the program", ""),
         }
     }
@@ -107,7 +137,11 @@ impl Doubts {
                 taken => format!("; {taken}"),
             };
             let note = format!("{what}{times}, such as {example}{taken}");
-            fidelity.doubt(doubt.layers(), Level::Reconstructed, note);
+            let level = match doubt {
+                Doubt::Fused => Level::Partial,
+                _ => Level::Reconstructed,
+            };
+            fidelity.doubt(doubt.layers(), level, note);
         }
     }
 }

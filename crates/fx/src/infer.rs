@@ -6,10 +6,12 @@ use modelcost_core::trace::{CallId, Class, Module, ModuleId, Target, Trace, Trac
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
+use crate::doubts::{Doubt, Doubts};
+use crate::flat::Flat;
 use crate::{classes, known};
 
 /// Gives a class to modules that were never called, and bases to users' classes.
-pub fn classes(builder: &mut TraceBuilder) {
+pub fn classes(builder: &mut TraceBuilder, nodes: &[Flat<'_>], doubts: &mut Doubts) {
     let trace = builder.trace_mut();
     let mut parents: HashMap<ModuleId, (ModuleId, SmolStr)> = HashMap::new();
     for (index, module) in trace.modules.iter().enumerate() {
@@ -24,7 +26,15 @@ pub fn classes(builder: &mut TraceBuilder) {
             let id = ModuleId::new(index);
             let parent = parents.get(&id);
             let child = parent.and_then(|(parent, name)| child(&trace.module(*parent).class, name));
-            let class = child.unwrap_or_else(|| uncalled(trace, id));
+            let name = parent.map_or("", |(_, name)| name.as_str());
+            let class = child.unwrap_or_else(|| {
+                let class = uncalled(trace, id, name, nodes);
+                let certain = ["torch.nn.ModuleList", "torch.nn.Identity"].contains(&class);
+                if !certain && id != Trace::ROOT {
+                    doubts.add(Doubt::Uncalled, || format!("{name} for a {class}"));
+                }
+                class
+            });
             trace.modules[index].class = classes::class(class);
         }
     }
@@ -34,7 +44,7 @@ pub fn classes(builder: &mut TraceBuilder) {
         let Some(call) = calls.first().copied() else {
             continue;
         };
-        if !class.bases.is_empty() || class.name.starts_with("torch") {
+        if !class.bases.is_empty() || classes::is_listed(class) {
             continue;
         }
         let module = ModuleId::new(index);
@@ -43,6 +53,10 @@ pub fn classes(builder: &mut TraceBuilder) {
             let base = classes::class(base);
             let bases = std::iter::once(base.name).chain(base.bases).collect();
             trace.modules[index].class.bases = bases;
+            let class = trace.modules[index].class.clone();
+            doubts.add(Doubt::Bases, || {
+                format!("{} for a {}", class.short_name(), class.bases[0])
+            });
         }
     }
     for module in &mut trace.modules {
@@ -77,11 +91,18 @@ fn child(parent: &Class, name: &str) -> Option<&'static str> {
     if parent.is("torch.nn.MultiheadAttention") && name == "out_proj" {
         return Some("torch.nn.modules.linear.NonDynamicallyQuantizableLinear");
     }
-    known::unseen_child(parent, name)
+    let transformer = parent.is("torch.nn.TransformerEncoderLayer")
+        || parent.is("torch.nn.TransformerDecoderLayer");
+    match name {
+        "self_attn" | "multihead_attn" if transformer => Some("torch.nn.MultiheadAttention"),
+        "dropout" | "dropout1" | "dropout2" | "dropout3" if transformer => Some("torch.nn.Dropout"),
+        "norm1" | "norm2" | "norm3" if transformer => Some("torch.nn.LayerNorm"),
+        _ => known::unseen_child(parent, name),
+    }
 }
 
 /// The class of a module that the program never calls, by what it holds.
-fn uncalled(trace: &Trace, id: ModuleId) -> &'static str {
+fn uncalled(trace: &Trace, id: ModuleId, name: &str, nodes: &[Flat<'_>]) -> &'static str {
     let module = trace.module(id);
     if id == Trace::ROOT {
         return "torch.nn.Module";
@@ -91,10 +112,12 @@ fn uncalled(trace: &Trace, id: ModuleId) -> &'static str {
             .children
             .iter()
             .all(|(name, _)| name.bytes().all(|byte| byte.is_ascii_digit()));
-        return if numbered {
-            "torch.nn.ModuleList"
-        } else {
-            "torch.nn.ModuleDict"
+        if numbered {
+            return "torch.nn.ModuleList";
+        }
+        return match is_dictionary(module, name, nodes) {
+            true => "torch.nn.ModuleDict",
+            false => "torch.nn.Sequential",
         };
     }
     let named = |wanted: &str| {
@@ -119,11 +142,29 @@ fn uncalled(trace: &Trace, id: ModuleId) -> &'static str {
         (Some(5), _) => "torch.nn.Conv3d",
         (Some(4), _) => "torch.nn.Conv2d",
         (Some(3), _) => "torch.nn.Conv1d",
+        (Some(2), None) if name.contains("embed") => "torch.nn.Embedding",
         (Some(2), _) => "torch.nn.Linear",
         (Some(1), _) if averages => "torch.nn.BatchNorm2d",
         (Some(1), _) => "torch.nn.LayerNorm",
         _ => "torch.nn.ParameterList",
     }
+}
+
+/// Whether a container of named modules is used as a dictionary: as `self.heads["a"](x)` or, as
+/// some write, `self.transformer.head(x)`. Items of a sequence are called by their number too.
+fn is_dictionary(module: &Module, name: &str, nodes: &[Flat<'_>]) -> bool {
+    let subscript = format!("{name}[");
+    let lines = || nodes.iter().flat_map(|node| node.frame.lines());
+    let mut keys = lines().filter_map(|line| line.split_once(&subscript)?.1.chars().next());
+    let first = keys.next();
+    if let Some(first) = first {
+        return !(first.is_ascii_digit() || matches!(first, ':' | '-'));
+    }
+    let is_attribute = |child: &str| {
+        let call = format!(".{name}.{child}(");
+        lines().any(|line| line.contains(&call))
+    };
+    module.children.iter().any(|(child, _)| is_attribute(child))
 }
 
 /// The layer that a user's class must derive from: it holds just that layer's parameters, and its

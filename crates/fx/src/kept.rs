@@ -45,7 +45,8 @@ pub fn seen(
         },
     };
     let file = site::innermost_file(trace).unwrap_or("");
-    if file.contains("torch/nn/") || file.contains("torchvision/") {
+    if known::is_library(&class.name) || file.contains("torch/nn/") || file.contains("torchvision/")
+    {
         return Seen::Yes;
     }
     let mut bare = false;

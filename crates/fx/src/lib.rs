@@ -15,6 +15,7 @@ mod function;
 mod infer;
 mod kept;
 mod known;
+mod layout;
 mod modules;
 mod operators;
 mod passing;

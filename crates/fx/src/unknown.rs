@@ -14,6 +14,12 @@ use crate::modules::Tree;
 use crate::site;
 use crate::stack::Stacks;
 
+/// Operators that some releases of torch record in the place of all that a layer calls.
+const FUSED: &[&str] = &[
+    "aten._transformer_encoder_layer_fwd",
+    "aten._native_multi_head_attention",
+];
+
 /// Adds what the program does not tell of its modules.
 pub fn modules(
     trace: &Trace,
@@ -24,6 +30,16 @@ pub fn modules(
 ) {
     let called = trace.calls_by_module();
     unseen(trace, tree, nodes, stacks, doubts);
+    for node in nodes {
+        if let Some(line) = node.frame.lines().find(|line| line.contains("checkpoint(")) {
+            doubts.add(Doubt::Recomputed, || format!("`{}`", line.trim()));
+        }
+    }
+    for node in nodes {
+        if FUSED.contains(&node.op.as_str()) {
+            doubts.add(Doubt::Fused, || node.op.to_string());
+        }
+    }
     for (first, other) in &tree.same {
         doubts.add(Doubt::Same, || format!("{first} and {other}"));
     }

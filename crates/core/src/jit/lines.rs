@@ -212,7 +212,7 @@ const SHAPED: &[&str] = &[
 /// Whether people call a size so: `B, C, H, W = x.shape`.
 fn is_size_name(name: &str) -> bool {
     matches!(
-        name.to_ascii_lowercase().as_str(),
+        name.trim_start_matches('_').to_ascii_lowercase().as_str(),
         "b" | "bs"
             | "bsz"
             | "batch"

@@ -66,6 +66,7 @@ impl TraceBuilder {
             dtype,
             origin,
             strides: None,
+            without_gradient: false,
         });
         TensorId::new(self.trace.tensors.len() - 1)
     }

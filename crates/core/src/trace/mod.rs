@@ -183,6 +183,8 @@ pub struct Tensor {
     /// How far apart elements are in memory, where the source tells. PyTorch takes other operators
     /// for tensors that are not contiguous.
     pub strides: Option<Shape>,
+    /// Whether it was made while gradients were off (`torch.no_grad()`).
+    pub without_gradient: bool,
 }
 
 /// Where a tensor comes from.

@@ -41,6 +41,8 @@ pub struct Flattener<'b, 'a> {
     pub symbols: Symbols,
     /// The sequence.
     pub nodes: Vec<Flat<'a>>,
+    /// Whether gradients are off where the sequence has come to.
+    pub without_gradient: bool,
 }
 
 impl<'a> Flattener<'_, 'a> {
@@ -193,7 +195,9 @@ impl<'a> Flattener<'_, 'a> {
         let dtype = meta.and_then(|meta| dtype(meta.dtype));
         let id = self.builder.tensor(shape, dtype, origin);
         let strides = meta.and_then(|meta| strides(meta, &mut self.symbols));
-        self.builder.trace_mut().tensors[id.index()].strides = strides;
+        let tensor = &mut self.builder.trace_mut().tensors[id.index()];
+        tensor.strides = strides;
+        tensor.without_gradient = self.without_gradient;
         id
     }
 
@@ -310,7 +314,14 @@ impl<'a> Flattener<'_, 'a> {
                 _ => {}
             }
         }
+        let before = self.without_gradient;
+        if name == "wrap_with_set_grad_enabled"
+            && let Some(Arg::Bool(enabled)) = node.inputs.first().map(|input| &input.arg)
+        {
+            self.without_gradient = !enabled;
+        }
         self.graph(&inner.graph, &mut inside, stack, depth + 1);
+        self.without_gradient = before;
         let results = inner
             .graph
             .outputs

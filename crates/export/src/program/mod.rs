@@ -74,6 +74,7 @@ fn trace<'a>(
         stacks,
         symbols,
         nodes: Vec::new(),
+        without_gradient: false,
     };
     bind_symbolic_inputs(program, &mut flattener, &mut scope);
     flattener.graph(graph, &mut scope, None, 0);

@@ -73,32 +73,6 @@ impl Budget {
     }
 }
 
-/// `modelcost.toml`: what a project wants by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// The convention in use.
-    pub convention: Option<String>,
-    /// Budgets by key.
-    pub budget: std::collections::BTreeMap<String, String>,
-}
-
-impl Settings {
-    /// Reads `modelcost.toml`. The error is a sentence, with the bytes it is about.
-    pub fn parse(text: &str) -> Result<Settings, (String, std::ops::Range<usize>)> {
-        toml::from_str(text)
-            .map_err(|error| (error.message().to_string(), error.span().unwrap_or(0..0)))
-    }
-
-    /// The budgets, or the first line that is none.
-    pub fn budgets(&self) -> Result<Vec<Budget>, BudgetError> {
-        self.budget
-            .iter()
-            .map(|(key, limit)| Budget::parse(key, limit))
-            .collect()
-    }
-}
-
 /// One layer of a baseline: what `--format json` printed for it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct BaselineLayer {
@@ -230,17 +204,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_settings() {
-        let settings = Settings::parse(
-            "convention = 'thop'\n[budget]\ncount = '600M'\n'ptflops@0.6.9.params' = '5M'\n",
-        )
-        .unwrap();
-        let budgets = settings.budgets().unwrap();
-        assert_eq!(budgets[0].quantity, Quantity::Count);
-        assert_eq!(budgets[1].convention.as_deref(), Some("ptflops@0.6.9"));
-        assert_eq!(budgets[0].allows(&Dim::from(600_000_000)), Some(true));
-        assert_eq!(budgets[0].allows(&Dim::from(600_000_001)), Some(false));
+    fn reads_budgets() {
+        let count = Budget::parse("count", "600M").unwrap();
+        let params = Budget::parse("ptflops@0.6.9.params", "5M").unwrap();
+        assert_eq!(count.quantity, Quantity::Count);
+        assert_eq!(params.convention.as_deref(), Some("ptflops@0.6.9"));
+        assert_eq!(count.allows(&Dim::from(600_000_000)), Some(true));
+        assert_eq!(count.allows(&Dim::from(600_000_001)), Some(false));
         assert!(Budget::parse("flops", "1G").is_err());
-        assert!(Settings::parse("budgets = 3").is_err());
     }
 }

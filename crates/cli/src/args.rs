@@ -554,3 +554,15 @@ pub enum Units {
     /// Thousands of millions
     G,
 }
+
+impl From<Units> for modelcost_analysis::format::Units {
+    fn from(units: Units) -> Self {
+        match units {
+            Units::Auto => Self::Auto,
+            Units::Raw => Self::Raw,
+            Units::K => Self::K,
+            Units::M => Self::M,
+            Units::G => Self::G,
+        }
+    }
+}

@@ -18,6 +18,10 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
 use errors::Failed;
 
+/// A trace is many small vectors, which this allocator makes and frees in half the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     modelcost_conventions::link();
     let cli = arguments();

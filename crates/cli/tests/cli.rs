@@ -405,6 +405,38 @@ fn check_fails_over_budget() {
     );
 }
 
+/// One settings file says everything: what `check` does not need, editors do.
+#[test]
+fn check_reads_the_settings_that_editors_read() {
+    let folder = std::env::temp_dir().join(format!("modelcost-check-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let model = folder.join("alexnet.toml");
+    std::fs::copy(root().join("examples/alexnet.toml"), &model).unwrap();
+    let settings = folder.join("modelcost.toml");
+    let all = "convention = \"thop\"\ncode_lens = false\ncompare = [\"thop\"]\n[hints]\nunits = \"g\"\n[dims]\n\
+               batch = 1\n[budget]\ncount = \"700M\"\nptflops.count = \"800M\"\n";
+    std::fs::write(&settings, all).unwrap();
+    let over = run(&["check", model.to_str().unwrap()]);
+    assert_eq!(over.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&over.stdout).into_owned();
+    // AlexNet: 714,206,912 for thop 0.1.1 and 716,441,128 for ptflops 0.7.5.
+    assert!(
+        text.contains("FAIL") && text.contains("714,206,912"),
+        "{text}"
+    );
+    assert!(text.contains("716,441,128"), "{text}");
+
+    std::fs::write(&settings, "convention = \"thopp\"\n").unwrap();
+    let mistaken = run(&["check", model.to_str().unwrap()]);
+    assert_eq!(mistaken.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&mistaken.stderr).into_owned();
+    assert!(
+        text.contains("did you mean thop") && text.contains("modelcost.toml"),
+        "{text}"
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// The reference is generated; `modelcost conventions --format markdown > docs/conventions.md` renews it.
 #[test]
 fn the_reference_of_conventions_is_current() {

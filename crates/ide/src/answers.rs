@@ -15,7 +15,6 @@ use crate::card;
 use crate::completion::{self, Item};
 use crate::config::{Settings, Units};
 use crate::content::Content;
-use crate::format;
 use crate::hints::Subject;
 use crate::hover::{self, Hover};
 use crate::model::Model;
@@ -23,6 +22,7 @@ use crate::names::{self, RenameError};
 use crate::outline::OutlineItem;
 use crate::signature::{self, SignatureHelp};
 use crate::workspace::{Choice, Workspace};
+use modelcost_analysis::format;
 
 /// A line above the text that says something and may do something.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use modelcost_core::dim::Dim;
 
 use crate::config::{CONFIG_FILE, Units};
 use crate::content::Content;
-use crate::format;
 use crate::model::Model;
+use modelcost_analysis::format;
 
 /// Says which budgets a model exceeds: those of its own `[budget]`, and those of `modelcost.toml`.
 pub fn check(

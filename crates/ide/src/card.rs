@@ -8,10 +8,10 @@ use modelcost_core::report::Entry;
 use modelcost_core::table::describe;
 
 use crate::config::Settings;
-use crate::format;
 use crate::hints::Subject;
 use crate::model::{Facts, Subjects};
 use crate::numbers::Numbers;
+use modelcost_analysis::format;
 
 /// More formulas than this are a page, not a card.
 const MAX_FORMULAS: usize = 4;
@@ -90,7 +90,10 @@ fn counted(
         format::exact(&count),
         info.unit
     );
-    if let Some(share) = share(&count, numbers) {
+    if let Some(share) = numbers
+        .total()
+        .and_then(|total| format::share(&count, total, 2))
+    {
         let _ = write!(out, " · {share} of the model");
     }
     out.push_str("\n\n");
@@ -172,11 +175,6 @@ fn formula(
         }
     }
     out
-}
-
-fn share(count: &Dim, numbers: &Numbers) -> Option<String> {
-    let (count, total) = (count.as_const()?, numbers.total()?.as_const()?);
-    (total > 0).then(|| format!("{:.2} %", count as f64 / total as f64 * 100.0))
 }
 
 /// The same under every other convention.

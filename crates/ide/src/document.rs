@@ -14,6 +14,9 @@ use crate::text::Buffer;
 /// all.
 pub const MAX_TEXT: usize = 8 << 20;
 
+/// How much may wait to be thrown away.
+const MAX_DISCARDED: usize = 4;
+
 /// What a document is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -40,6 +43,8 @@ pub struct Document {
     good: Option<Good>,
     /// Whether the text is known not to be that of the file it is shown for.
     is_other: bool,
+    /// What was worked out for earlier texts: freeing a large trace takes a while, which nobody should wait for.
+    discarded: Vec<Content>,
 }
 
 /// What was worked out for a text.
@@ -78,6 +83,7 @@ impl Document {
             state: None,
             good: None,
             is_other: false,
+            discarded: Vec::new(),
         }
     }
 
@@ -110,22 +116,13 @@ impl Document {
     pub(crate) fn edit(&mut self, version: i32, range: Option<Range<usize>>, text: &str) {
         self.version = version;
         self.is_other = false;
-        if let Some(state) = self.state.take()
-            && state.content.is_complete()
-        {
-            let anchor = |&(line, subject): &(usize, Subject)| GoodAnchor {
-                line,
-                subject,
-                touched: false,
-            };
-            self.good = Some(Good {
-                anchors: state.anchors.all().iter().map(anchor).collect(),
-                content: state.content,
-            });
+        if let Some(state) = self.state.take() {
+            self.supersede(state);
         }
         let Some(range) = range else {
             self.buffer = Buffer::new(text);
-            self.good = None;
+            self.discarded
+                .extend(self.good.take().map(|good| good.content));
             return;
         };
         let range = range.start..range.end.max(range.start);
@@ -156,6 +153,38 @@ impl Document {
                     None => false,
                 });
         }
+    }
+
+    /// Keeps what was worked out for the text before an edit, if that meant a whole model.
+    fn supersede(&mut self, state: State) {
+        let old = if state.content.is_complete() {
+            let anchor = |&(line, subject): &(usize, Subject)| GoodAnchor {
+                line,
+                subject,
+                touched: false,
+            };
+            let good = Good {
+                anchors: state.anchors.all().iter().map(anchor).collect(),
+                content: state.content,
+            };
+            self.good.replace(good).map(|good| good.content)
+        } else {
+            Some(state.content)
+        };
+        self.discarded.extend(old);
+        if self.discarded.len() > MAX_DISCARDED {
+            self.discarded.clear();
+        }
+    }
+
+    /// Whether there is something to be thrown away.
+    pub(crate) fn has_discarded(&self) -> bool {
+        !self.discarded.is_empty()
+    }
+
+    /// Throws away what was worked out for earlier texts.
+    pub(crate) fn throw_away(&mut self) {
+        self.discarded.clear();
     }
 
     /// What was worked out for the text, if there is a model in it; worked out now if it was not.
@@ -226,6 +255,7 @@ impl Document {
         self.state = None;
         self.good = None;
         self.is_other = false;
+        self.discarded.clear();
     }
 
     /// Whether the text can be a spec at all: told without parsing, so that other files cost nothing.

@@ -7,10 +7,10 @@ use modelcost_core::trace::Shape;
 use modelcost_spec::{Content, Document, Layer};
 
 use crate::config::HintSettings;
-use crate::format;
 use crate::model::{Model, Subjects};
 use crate::numbers::Numbers;
 use crate::text::Buffer;
+use modelcost_analysis::format;
 
 /// What a hint is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,7 +164,9 @@ pub fn label(
             parts.push(format::count(&count, settings.units, numbers.unit));
         }
         if settings.share
-            && let Some(share) = share(&count, numbers)
+            && let Some(share) = numbers
+                .total()
+                .and_then(|total| format::share(&count, total, 1))
         {
             parts.push(share);
         }
@@ -188,11 +190,6 @@ fn model_label(numbers: &Numbers, settings: &HintSettings) -> Option<String> {
         parts.push(format::count(count, settings.units, numbers.unit));
     }
     (!parts.is_empty()).then(|| format!("{} · {}", parts.join(" · "), numbers.identity))
-}
-
-fn share(count: &Dim, numbers: &Numbers) -> Option<String> {
-    let (count, total) = (count.as_const()?, numbers.total()?.as_const()?);
-    (total > 0).then(|| format!("{:.1} %", count as f64 / total as f64 * 100.0))
 }
 
 /// The shape of an output, and how it changes where the part is there several times.

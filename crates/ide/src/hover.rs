@@ -206,7 +206,7 @@ fn expression_hover(
             let shape = tensor
                 .shape
                 .as_deref()
-                .map_or("?".into(), crate::format::shape);
+                .map_or("?".into(), modelcost_analysis::format::shape);
             let dtype = tensor
                 .dtype
                 .map_or(String::new(), |dtype| format!(" {dtype}"));
@@ -390,8 +390,8 @@ fn effect(
     {
         changes.push(format!(
             "`{}` instead of `{}`",
-            crate::format::shape(b),
-            crate::format::shape(a)
+            modelcost_analysis::format::shape(b),
+            modelcost_analysis::format::shape(a)
         ));
     }
     if let (Some(a), Some(b)) = (&here.params, &there.params)
@@ -399,8 +399,8 @@ fn effect(
     {
         changes.push(format!(
             "{} parameters instead of {}",
-            crate::format::exact(b),
-            crate::format::exact(a)
+            modelcost_analysis::format::exact(b),
+            modelcost_analysis::format::exact(a)
         ));
     }
     if !other.is_complete() {

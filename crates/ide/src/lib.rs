@@ -13,7 +13,6 @@ pub mod completion;
 pub mod config;
 mod content;
 mod document;
-pub mod format;
 pub mod hints;
 pub mod hover;
 mod lexical;

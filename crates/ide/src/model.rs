@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
@@ -20,7 +20,7 @@ pub struct Model {
     /// The trace.
     pub trace: Trace,
     module_calls: OnceCell<Vec<Vec<CallId>>>,
-    numbers: RefCell<HashMap<String, Rc<Numbers>>>,
+    numbers: RefCell<HashMap<String, Arc<Numbers>>>,
 }
 
 /// What a part of a model comes to, over all the times that it is there.
@@ -63,12 +63,12 @@ impl Model {
     }
 
     /// What a convention says; counted once.
-    pub fn numbers(&self, convention: &dyn Convention) -> Rc<Numbers> {
+    pub fn numbers(&self, convention: &dyn Convention) -> Arc<Numbers> {
         let identity = convention.info().identity();
         if let Some(known) = self.numbers.borrow().get(&identity) {
             return known.clone();
         }
-        let numbers = Rc::new(Numbers::new(convention, &self.trace));
+        let numbers = Arc::new(Numbers::new(convention, &self.trace));
         self.numbers.borrow_mut().insert(identity, numbers.clone());
         numbers
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use modelcost_core::convention::{self, Convention};
 use modelcost_core::diagnostic::Diagnostic;
@@ -251,13 +251,23 @@ impl Workspace {
         Some((&document.known()?.content, document.buffer().text()))
     }
 
+    /// Whether what was worked out for earlier texts waits to be thrown away.
+    pub fn has_discarded(&self) -> bool {
+        self.documents.values().any(Document::has_discarded)
+    }
+
+    /// Throws away what was worked out for earlier texts.
+    pub fn throw_away(&mut self) {
+        self.documents.values_mut().for_each(Document::throw_away);
+    }
+
     /// Throws away what was worked out for the documents' texts.
     pub fn forget_analyses(&mut self) {
         self.documents.values_mut().for_each(Document::forget);
     }
 
     /// The model of a document under the convention that counts for it.
-    pub fn numbers(&mut self, uri: &str) -> Option<Rc<Numbers>> {
+    pub fn numbers(&mut self, uri: &str) -> Option<Arc<Numbers>> {
         let choice = self.choice(uri)?;
         let subjects = self.content(uri)?.subjects();
         Some(subjects.model().numbers(choice.convention))

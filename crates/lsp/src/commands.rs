@@ -23,9 +23,11 @@ pub const RECONCILE: &str = "modelcost.reconcile";
 pub const STATUS: &str = "modelcost.status";
 /// `[URI]`: a program file as text: `{text, languageId}`.
 pub const VIEW: &str = "modelcost.view";
+/// `[URI]`: the text of a document as the server has it, for reports of bugs.
+pub const TEXT: &str = "modelcost.text";
 
 /// All of them.
-pub const ALL: [&str; 7] = [
+pub const ALL: [&str; 8] = [
     SET_CONVENTION,
     CONVENTIONS,
     COMPARE,
@@ -33,6 +35,7 @@ pub const ALL: [&str; 7] = [
     RECONCILE,
     STATUS,
     VIEW,
+    TEXT,
 ];
 
 /// Runs a command.
@@ -68,6 +71,10 @@ pub fn run(state: &mut State, command: &str, arguments: &[Value]) -> Result<Opti
             Ok(status.map(|status| status_json(uri, &status)))
         }
         VIEW => view(state, uri()?),
+        TEXT => {
+            let document = state.workspace.document(uri()?);
+            Ok(document.map(|document| Value::from(document.buffer().text())))
+        }
         _ => Err(Error::invalid_params(format!(
             "there is no command '{command}'"
         ))),

@@ -11,6 +11,7 @@ use tower_lsp::ls_types::{self as lsp, Uri};
 
 use crate::convert::Converter;
 use crate::files;
+use crate::transport::log;
 
 /// What is sent to the client without being asked for.
 #[derive(Debug)]
@@ -114,7 +115,9 @@ impl State {
         let key = uri.as_str();
         for change in changes {
             let Some(document) = self.workspace.document(key) else {
-                return;
+                return log(format_args!(
+                    "an edit of {key}, which is not open, is left out"
+                ));
             };
             let range = change
                 .range
@@ -139,7 +142,7 @@ impl State {
     pub fn close(&mut self, uri: &Uri) {
         let key = uri.as_str();
         if self.workspace.document(key).is_none() {
-            return;
+            return log(format_args!("{key} is closed and was not open"));
         }
         let was_config = self
             .workspace

@@ -175,7 +175,13 @@ async fn read_body(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
         .read_to_end(&mut body)
         .await
         .ok()?;
-    (read as u64 == length).then_some(body)
+    if (read as u64) < length {
+        log(format_args!(
+            "the stream ended inside a message of {length} bytes"
+        ));
+        return None;
+    }
+    Some(body)
 }
 
 fn report_skipped(bytes: u64) {

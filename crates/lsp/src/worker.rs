@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tower_lsp::jsonrpc::{Error, ErrorCode, Result};
@@ -33,6 +34,9 @@ impl Shared {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// When nothing has come in for so long, nothing is about to.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// Enough for the deepest specs and programs that readers accept.
 const STACK: usize = 64 << 20;
@@ -108,6 +112,16 @@ fn work(shared: &Shared, mut state: State) {
                 }
                 if state.has_spare_work() {
                     break None;
+                }
+                if state.workspace.has_discarded() {
+                    // Only once nobody types.
+                    let waited = shared.wake.wait_timeout(jobs, QUIET);
+                    let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    jobs = after;
+                    if timeout.timed_out() && jobs.waiting.is_empty() {
+                        state.workspace.throw_away();
+                    }
+                    continue;
                 }
                 jobs = shared
                     .wake

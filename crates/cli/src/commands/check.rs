@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use modelcost_analysis::budget::{Baseline, Budget, Change, Quantity, Settings, changes};
+use modelcost_analysis::budget::{Baseline, Budget, Change, Quantity, changes};
+use modelcost_analysis::settings::{CONFIG_FILE, Partial, parse_config};
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
 use modelcost_reader::{Model, Opened, no_graph, open_any};
@@ -267,20 +268,35 @@ fn annotation(verdict: &Verdict) -> String {
     )
 }
 
-/// The `modelcost.toml` nearest to a model, in its folder or one above.
-fn settings_for(model: &Path) -> Result<Settings, Failed> {
+/// The settings file nearest to a model, in its folder or one above.
+fn settings_for(model: &Path) -> Result<Partial, Failed> {
     let start = std::fs::canonicalize(model).unwrap_or_else(|_| model.to_path_buf());
     let Some(path) = start
         .ancestors()
         .skip(1)
-        .map(|folder| folder.join("modelcost.toml"))
+        .map(|folder| folder.join(CONFIG_FILE))
         .find(|path| path.is_file())
     else {
-        return Ok(Settings::default());
+        return Ok(Partial::default());
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
-    Settings::parse(&text).map_err(|(message, span)| Failed::at(&message, &path, &text, span))
+    let (settings, diagnostics) = parse_config(&text);
+    match diagnostics.into_iter().next() {
+        None => Ok(settings),
+        Some(first) => {
+            let message = match &first.help {
+                Some(help) => format!("{}; {help}", first.message),
+                None => first.message,
+            };
+            Err(Failed::at(
+                &message,
+                &path,
+                &text,
+                first.span.unwrap_or(0..0),
+            ))
+        }
+    }
 }
 
 fn read_baseline(path: &Path) -> Result<Baseline, Failed> {

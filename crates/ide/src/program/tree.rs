@@ -10,8 +10,8 @@ use modelcost_torch::show;
 
 use super::{Place, Program, View};
 use crate::analysis::Dims;
-use crate::format;
 use crate::model::Model;
+use modelcost_analysis::format;
 
 /// A `.pt2` file as a tree.
 pub fn view(path: &Path, dims: &Dims) -> Result<View, String> {

@@ -1,26 +1,65 @@
-//! Numbers and shapes as short text, for hints.
+//! Numbers and shapes as text for people: short beside a line, with more digits in tables.
 
 use modelcost_core::convention::Unit;
 use modelcost_core::dim::{Atom, Dim};
 
-use crate::config::Units;
+use serde::Deserialize;
+
+/// In what numbers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Units {
+    /// `9.4 k`, `118 M` as it fits.
+    #[default]
+    Auto,
+    /// `118,013,952`
+    Raw,
+    /// Thousands.
+    K,
+    /// Millions.
+    M,
+    /// Thousands of millions.
+    G,
+}
+
+/// How many digits are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digits {
+    /// Three figures at most: `9.4 k`, `118 M`. Polynomials are scaled too: `118 M·batch`.
+    Few,
+    /// Two decimals, which stand under each other in a table: `9.41 K`, `118.01 M`. Polynomials stay as they are.
+    Table,
+}
 
 /// `118013952` as `118 M`, `9408` as `9.4 k`; a polynomial as its scaled terms, `118 M·batch`.
 pub fn scaled(value: &Dim, units: Units) -> String {
+    scaled_to(value, units, Digits::Few)
+}
+
+/// A number as wide as is asked for.
+pub fn scaled_to(value: &Dim, units: Units, digits: Digits) -> String {
     match value {
-        Dim::Const(number) => scaled_integer(*number, units),
+        Dim::Const(number) => scaled_integer(*number, units, digits),
         Dim::Overflow => "too large".into(),
-        Dim::Poly(_) => polynomial(value, units),
+        Dim::Poly(_) => match digits {
+            Digits::Few => polynomial(value, units),
+            Digits::Table => value.to_string(),
+        },
     }
 }
 
 /// A count with its unit: `118 MMac`, `1.4 GFLOP`, `118 M·batch Mac`.
 pub fn count(value: &Dim, units: Units, unit: Unit) -> String {
+    count_to(value, units, unit, Digits::Few)
+}
+
+/// A count with its unit, as wide as is asked for.
+pub fn count_to(value: &Dim, units: Units, unit: Unit, digits: Digits) -> String {
     let unit = match unit {
         Unit::Mac => "Mac",
         Unit::Flop => "FLOP",
     };
-    let text = scaled(value, units);
+    let text = scaled_to(value, units, digits);
     let joins = text.ends_with(|last: char| last.is_ascii_alphabetic())
         && value.is_const()
         && !value.is_overflow();
@@ -60,24 +99,36 @@ pub fn shape(dims: &[Dim]) -> String {
     dims.iter().map(size).collect::<Vec<_>>().join("×")
 }
 
-fn scaled_integer(number: i128, units: Units) -> String {
+/// The share of a part in a whole, `9.848%`, when both are numbers.
+pub fn share(part: &Dim, whole: &Dim, decimals: usize) -> Option<String> {
+    let (part, whole) = (part.as_const()?, whole.as_const()?);
+    (whole != 0).then(|| format!("{:.decimals$}%", part as f64 / whole as f64 * 100.0))
+}
+
+fn scaled_integer(number: i128, units: Units, digits: Digits) -> String {
     let magnitude = number.unsigned_abs() as f64;
+    // Few digits round up to the next unit.
+    let (round, thousand) = match digits {
+        Digits::Few => (0.9995, "k"),
+        Digits::Table => (1.0, "K"),
+    };
     let (divisor, suffix) = match units {
         Units::Raw => return grouped(number),
-        Units::K => (1e3, "k"),
+        Units::K => (1e3, thousand),
         Units::M => (1e6, "M"),
         Units::G => (1e9, "G"),
         Units::Auto => match magnitude {
-            m if m >= 999.5e9 => (1e12, "T"),
-            m if m >= 999.5e6 => (1e9, "G"),
-            m if m >= 999.5e3 => (1e6, "M"),
-            m if m >= 1e3 => (1e3, "k"),
+            m if m >= round * 1e12 => (1e12, "T"),
+            m if m >= round * 1e9 => (1e9, "G"),
+            m if m >= round * 1e6 => (1e6, "M"),
+            m if m >= 1e3 => (1e3, thousand),
             _ => return number.to_string(),
         },
     };
     // Three figures at most where the unit is free; enough to see anything where it is fixed.
     let scaled = number as f64 / divisor;
     let digits = match scaled.abs() {
+        _ if digits == Digits::Table => 2,
         s if s >= 99.95 => 0,
         s if s >= 0.95 || units == Units::Auto => 1,
         _ => 3,
@@ -128,7 +179,7 @@ fn polynomial(value: &Dim, units: Units) -> String {
         };
         let mut factors = Vec::new();
         if coefficient != 1 || monomial.is_empty() {
-            factors.push(scaled_integer(coefficient, units));
+            factors.push(scaled_integer(coefficient, units, Digits::Few));
         }
         for (atom, exponent) in monomial {
             let base = match atom {
@@ -170,6 +221,17 @@ mod tests {
         assert_eq!(auto(4_133_742_592), "4.1 G");
         assert_eq!(scaled(&Dim::from(9_408), Units::Raw), "9,408");
         assert_eq!(scaled(&Dim::from(9_408), Units::M), "0.009 M");
+    }
+
+    #[test]
+    fn numbers_of_tables() {
+        let table = |number: i64| scaled_to(&Dim::from(number), Units::Auto, Digits::Table);
+        assert_eq!(table(716_441_128), "716.44 M");
+        assert_eq!(table(999_999), "1000.00 K");
+        assert_eq!(table(12), "12");
+        let part = Dim::from(70_470_400);
+        let share = share(&part, &Dim::from(715_561_896), 3);
+        assert_eq!(share.as_deref(), Some("9.848%"));
     }
 
     #[test]

@@ -1,0 +1,204 @@
+//! From a keystroke to the hints, over standard input and output: `cargo bench -p modelcost-lsp`.
+//!
+//! Each keystroke replaces the kernel size of a layer somewhere in the file, which changes that layer's numbers, the
+//! totals and, every other time, every shape below it. Its time is from sending `didChange` to having read the answer
+//! to `inlayHint` for the sixty lines around it. Keystrokes come a while after each other, as typing does; `settled` is
+//! when the client has been told everything: diagnostics, and hints again where they came from before the edit.
+//!
+//! `MODELCOST_ONNX` names an ONNX file to open in place of the one that is made here.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::Client;
+use modelcost_onnx::model::{
+    Attribute, AttributeValue, Dimension, ElemType, Graph, Model, Node, Tensor, TensorData, Type,
+    ValueInfo,
+};
+use serde_json::{Value, json};
+
+const URI: &str = "file:///bench/deep.toml";
+const KEYSTROKES: usize = 300;
+
+fn main() {
+    println!(
+        "{:<28}{:>10}{:>10}{:>10}{:>14}",
+        "keystroke to hints", "median", "p99", "max", "settled p99"
+    );
+    for layers in [100, 1_000, 10_000] {
+        keystrokes(layers);
+    }
+    opening();
+}
+
+/// A deep network of so many layers, two lines of header and an entry for each.
+fn spec(layers: usize) -> Vec<String> {
+    let header = [
+        "[model]",
+        "name = \"deep\"",
+        "input = [1, 64, 56, 56]",
+        "",
+        "[layers]",
+    ];
+    let mut lines: Vec<String> = header.map(String::from).into();
+    for at in 0..layers {
+        let number = at / 3;
+        lines.push(match at % 3 {
+            0 => format!("conv{number} = \"Conv2d(64, 64, 3, padding=1, bias=False)\""),
+            1 => format!("bn{number} = \"BatchNorm2d(64)\""),
+            _ => format!("relu{number} = \"ReLU()\""),
+        });
+    }
+    lines
+}
+
+fn keystrokes(layers: usize) {
+    let mut lines = spec(layers);
+    let capabilities = json!({ "workspace": { "inlayHint": { "refreshSupport": true } } });
+    let mut client = Client::with(capabilities, json!({}));
+    client.open(URI, &lines.join("\n"));
+    let _ = client.diagnostics(URI, 1);
+    let mut times = Vec::new();
+    let mut settled = Vec::new();
+    let mut random: u64 = 7;
+    for version in 2..KEYSTROKES + 2 {
+        random = random
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        let convolutions = layers.div_ceil(3);
+        let line = 5 + 3 * ((random >> 33) as usize % convolutions);
+        let column = lines[line].find("(64, 64, ").unwrap() + 9;
+        let with = if &lines[line][column..column + 1] == "3" {
+            "1"
+        } else {
+            "3"
+        };
+        lines[line].replace_range(column..column + 1, with);
+        let place = |character: usize| json!({ "line": line, "character": character });
+        let range = json!({ "start": place(column), "end": place(column + 1) });
+        std::thread::sleep(Duration::from_millis(5));
+        let start = Instant::now();
+        client.change(URI, version as i64, range, with);
+        let hints = visible(&mut client, URI, line);
+        times.push(start.elapsed());
+        assert!(hints > 20, "{hints} hints");
+        let _ = client.diagnostics(URI, version as i64);
+        settled.push(start.elapsed());
+    }
+    print(&format!("{layers} layers"), times, Some(settled));
+}
+
+/// How many hints there are around a line.
+fn visible(client: &mut Client, uri: &str, line: usize) -> usize {
+    let range = json!({
+        "start": { "line": line.saturating_sub(30), "character": 0 },
+        "end": { "line": line + 30, "character": 0 },
+    });
+    let hints = client.request(
+        "textDocument/inlayHint",
+        json!({ "textDocument": { "uri": uri }, "range": range }),
+    );
+    hints.as_array().map_or(0, Vec::len)
+}
+
+fn print(what: &str, mut times: Vec<Duration>, settled: Option<Vec<Duration>>) {
+    let at = |times: &[Duration], share: f64| {
+        let index = ((times.len() - 1) as f64 * share).round() as usize;
+        format!("{:.2} ms", times[index].as_secs_f64() * 1e3)
+    };
+    times.sort();
+    let settled = settled.map_or(String::new(), |mut settled| {
+        settled.sort();
+        at(&settled, 0.99)
+    });
+    println!(
+        "{what:<28}{:>10}{:>10}{:>10}{settled:>14}",
+        at(&times, 0.5),
+        at(&times, 0.99),
+        at(&times, 1.0)
+    );
+}
+
+/// From asking for the text of an ONNX file to the first hints in it.
+fn opening() {
+    let made = std::env::temp_dir().join(format!("modelcost-bench-{}.onnx", std::process::id()));
+    let given = std::env::var_os("MODELCOST_ONNX").map(PathBuf::from);
+    let path = given.clone().unwrap_or_else(|| {
+        std::fs::write(&made, large_onnx()).unwrap();
+        made.clone()
+    });
+    let megabytes = std::fs::metadata(&path).unwrap().len() >> 20;
+    let uri = format!("file://{}", path.display());
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let mut client = Client::start();
+        let start = Instant::now();
+        let shown: Value = client.request(
+            "workspace/executeCommand",
+            json!({ "command": "modelcost.view", "arguments": [uri] }),
+        );
+        let text = shown["text"].as_str().unwrap();
+        client.open(&uri, text);
+        let line = text.lines().count().saturating_sub(30);
+        assert!(visible(&mut client, &uri, line) > 0);
+        times.push(start.elapsed());
+    }
+    print(&format!("open {megabytes} MB of ONNX"), times, None);
+    if given.is_none() {
+        let _ = std::fs::remove_file(made);
+    }
+}
+
+/// Forty convolutions with a hundred megabytes of weights.
+fn large_onnx() -> Vec<u8> {
+    const LAYERS: usize = 44;
+    let weights = vec![0u8; 256 * 256 * 9 * 4];
+    let names: Vec<[String; 2]> = (0..=LAYERS)
+        .map(|at| [format!("x{at}"), format!("conv{at}.weight")])
+        .collect();
+    let value = |name: &'static str| ValueInfo {
+        name,
+        ty: Some(Type::Tensor(
+            ElemType(1),
+            Some([1, 256, 28, 28].map(Dimension::Value).to_vec()),
+        )),
+        ..ValueInfo::default()
+    };
+    let mut graph = Graph {
+        name: "large",
+        inputs: vec![value("x0")],
+        outputs: vec![value("x44")],
+        ..Graph::default()
+    };
+    for at in 0..LAYERS {
+        graph.initializers.push(Tensor {
+            name: &names[at][1],
+            dims: vec![256, 256, 3, 3],
+            elem_type: ElemType(1),
+            data: TensorData::Raw(&weights),
+            ..Tensor::default()
+        });
+        graph.nodes.push(Node {
+            op_type: "Conv",
+            inputs: vec![&names[at][0], &names[at][1]],
+            outputs: vec![&names[at + 1][0]],
+            attributes: vec![Attribute {
+                name: "pads",
+                value: AttributeValue::Ints(vec![1; 4]),
+                doc_string: "",
+            }],
+            ..Node::default()
+        });
+    }
+    let model = Model {
+        ir_version: 8,
+        opset_import: vec![("", 17)],
+        graph,
+        ..Model::default()
+    };
+    modelcost_onnx::encode(&model)
+}

@@ -32,15 +32,29 @@ def inside(target: str, entry: str, *patterns: str) -> None:
     """One entry of every archive."""
     for pattern in patterns:
         for path in sorted(ROOT.glob(pattern)):
+            if not zipfile.is_zipfile(path):
+                continue
             with zipfile.ZipFile(path) as archive:
                 for name in archive.namelist():
                     if name.endswith(entry):
                         put(target, archive.read(name))
 
 
+def headers(target: str, *patterns: str) -> None:
+    """The headers of safetensors files. Fuzzers take the two bytes of the data's length off the end."""
+    for pattern in patterns:
+        for path in sorted(ROOT.glob(pattern)):
+            data = path.read_bytes()
+            end = 8 + int.from_bytes(data[:8], "little")
+            put(target, data[8:end] + (len(data) - end).to_bytes(2, "little"))
+
+
 whole("pt2", "tests/corpus/small/*.pt2")
 inside("pt2_program", "models/model.json", "tests/corpus/small/*.pt2")
 inside("pt2_program", "serialized_exported_program.json", "tests/corpus/small/*.pt2")
+whole("checkpoint", "tests/checkpoints/*.pt", "tests/checkpoints/*.pkl")
+inside("checkpoint", "data.pkl", "tests/checkpoints/*.pt")
+headers("safetensors", "tests/checkpoints/*.safetensors")
 whole("spec", "examples/*.toml", "tests/specs/*.toml")
 
 for folder in sorted(CORPUS.iterdir()):

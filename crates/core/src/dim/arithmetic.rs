@@ -39,10 +39,11 @@ impl Mul<&Dim> for Dim {
                 let mut terms = Vec::with_capacity(left.len() * right.len());
                 for (a, x) in &left {
                     for (b, y) in &right {
-                        let Some(coefficient) = x.checked_mul(*y) else {
+                        let product = multiply_monomials(a, b).zip(x.checked_mul(*y));
+                        let Some(term) = product else {
                             return Dim::Overflow;
                         };
-                        terms.push((multiply_monomials(a, b), coefficient));
+                        terms.push(term);
                     }
                 }
                 Dim::from_terms(terms)
@@ -51,7 +52,11 @@ impl Mul<&Dim> for Dim {
     }
 }
 
-fn multiply_monomials(a: &Monomial, b: &Monomial) -> Monomial {
+/// The largest exponent; a cost never has one like it.
+const MAX_EXPONENT: u32 = 4096;
+
+/// `None` when an exponent grows beyond all sense.
+fn multiply_monomials(a: &Monomial, b: &Monomial) -> Option<Monomial> {
     let mut out: Monomial = Vec::with_capacity(a.len() + b.len());
     let (mut left, mut right) = (a.iter().peekable(), b.iter().peekable());
     loop {
@@ -60,7 +65,8 @@ fn multiply_monomials(a: &Monomial, b: &Monomial) -> Monomial {
                 Ordering::Less => left.next().cloned(),
                 Ordering::Greater => right.next().cloned(),
                 Ordering::Equal => {
-                    let merged = (x.0.clone(), x.1 + y.1);
+                    let exponent = x.1.checked_add(y.1).filter(|sum| *sum <= MAX_EXPONENT)?;
+                    let merged = (x.0.clone(), exponent);
                     left.next();
                     right.next();
                     Some(merged)
@@ -71,7 +77,7 @@ fn multiply_monomials(a: &Monomial, b: &Monomial) -> Monomial {
         };
         match next {
             Some(power) => out.push(power),
-            None => return out,
+            None => return Some(out),
         }
     }
 }

@@ -321,6 +321,9 @@ mod tests {
         assert!(overflowed.is_overflow());
         assert!((overflowed * Dim::ZERO).is_overflow());
         assert!(Dim::Const(1).floor_div(&Dim::ZERO).is_overflow());
+        // ((n¹⁶)¹⁶)… would overflow the exponent, and binding n would never end.
+        let power = (0..8).fold(Dim::symbol("n"), |power, _| power.pow(16));
+        assert!(power.is_overflow());
     }
 
     proptest! {

@@ -6,6 +6,7 @@ Corpora are not committed: they grow by thousands of files and are found again i
 
 import hashlib
 import pathlib
+import tarfile
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -55,6 +56,12 @@ inside("pt2_program", "serialized_exported_program.json", "tests/corpus/small/*.
 whole("checkpoint", "tests/checkpoints/*.pt", "tests/checkpoints/*.pkl")
 inside("checkpoint", "data.pkl", "tests/checkpoints/*.pt")
 headers("safetensors", "tests/checkpoints/*.safetensors")
+whole("onnx", "tests/corpus/small/*.onnx")
+with tarfile.open(ROOT / "tests/conformance/onnx-node.tar.xz") as archive:
+    for member in archive.getmembers():
+        if member.name.endswith(".onnx"):
+            put("onnx", archive.extractfile(member).read())
+whole("onnx_text", "crates/lsp/tests/fixtures/*.onnxtxt")
 whole("spec", "examples/*.toml", "tests/specs/*.toml")
 
 for folder in sorted(CORPUS.iterdir()):

@@ -7,7 +7,7 @@ use modelcost_core::diagnostic::Severity;
 
 use crate::decode::decode;
 use crate::error::OnnxError;
-use crate::model::{Model, TensorData};
+use crate::model::{Attribute, AttributeValue, Graph, Model, Tensor, TensorData};
 use crate::text::{self, Arena};
 
 /// An open model file, binary or text. Models borrow from it.
@@ -115,20 +115,41 @@ impl ModelFile {
 
 /// External data must stay in the model's folder. The files need not exist: nothing reads them.
 fn check_external(model: &Model<'_>) -> Result<(), OnnxError> {
-    for tensor in &model.graph.initializers {
-        let TensorData::External(entries) = &tensor.data else {
-            continue;
-        };
-        let location = entries
-            .iter()
-            .find(|(key, _)| *key == "location")
-            .map_or("", |(_, value)| *value);
-        if leaves_folder(location) {
-            return Err(OnnxError::ExternalPath {
-                tensor: tensor.name.to_owned(),
-                location: location.to_owned(),
-            });
-        }
+    check_graph(&model.graph)?;
+    let nodes = model.functions.iter().flat_map(|function| &function.nodes);
+    nodes
+        .flat_map(|node| &node.attributes)
+        .try_for_each(check_attribute)
+}
+
+fn check_graph(graph: &Graph<'_>) -> Result<(), OnnxError> {
+    graph.initializers.iter().try_for_each(check_tensor)?;
+    let mut attributes = graph.nodes.iter().flat_map(|node| &node.attributes);
+    attributes.try_for_each(check_attribute)
+}
+
+fn check_attribute(attribute: &Attribute<'_>) -> Result<(), OnnxError> {
+    match &attribute.value {
+        AttributeValue::Graph(graph) => check_graph(graph),
+        AttributeValue::Graphs(graphs) => graphs.iter().try_for_each(check_graph),
+        AttributeValue::Tensor(tensor) => check_tensor(tensor),
+        _ => Ok(()),
+    }
+}
+
+fn check_tensor(tensor: &Tensor<'_>) -> Result<(), OnnxError> {
+    let TensorData::External(entries) = &tensor.data else {
+        return Ok(());
+    };
+    let location = entries
+        .iter()
+        .find(|(key, _)| *key == "location")
+        .map_or("", |(_, value)| *value);
+    if leaves_folder(location) {
+        return Err(OnnxError::ExternalPath {
+            tensor: tensor.name.to_owned(),
+            location: location.to_owned(),
+        });
     }
     Ok(())
 }

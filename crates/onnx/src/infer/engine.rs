@@ -14,9 +14,9 @@ use crate::error::OnnxError;
 use crate::model::*;
 
 /// Function calls and subgraphs may nest this deep.
-const MAX_DEPTH: usize = 96;
+pub(super) const MAX_DEPTH: usize = 96;
 /// Operator calls after expansion. The largest real models have some hundred thousand.
-const MAX_STEPS: usize = 4_000_000;
+const MAX_STEPS: usize = 1_000_000;
 /// Constants of up to this many elements are read. Shapes and indices are integers; a float
 /// constant that shapes depend on is a handful of scales, and every page of weights that is not
 /// read is time and memory saved.
@@ -47,6 +47,9 @@ pub fn infer<'m>(model: &'m Model<'m>, options: &Options) -> Result<Program<'m>>
         program: Program::default(),
         depth: 0,
     };
+    if super::size::expanded(model, &engine.functions) > MAX_STEPS {
+        return Err(OnnxError::TooLarge { limit: MAX_STEPS });
+    }
     engine.check_bindings(model)?;
     let main = engine.frame(Frame {
         kind: FrameKind::Main(&model.graph),

@@ -14,6 +14,7 @@ mod fact;
 mod op;
 mod program;
 mod rules;
+mod size;
 
 pub use engine::infer;
 pub use fact::{Content, Fact, Scalar, SequenceFact, TensorFact};

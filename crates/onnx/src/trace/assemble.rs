@@ -265,7 +265,8 @@ impl<'a> States<'_, '_, 'a> {
             _ => None,
         };
         let own = full.rsplit('.').next().unwrap_or(&full);
-        let kind = if is_buffer(own) {
+        // Other exporters have other names for them: then it is what they are used as that tells.
+        let kind = if is_buffer(own) || is_buffer(name) {
             Kind::Buffer { persistent: true }
         } else {
             Kind::Parameter

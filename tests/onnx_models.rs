@@ -1,0 +1,121 @@
+//! The models that ship in the onnx package (onnx/backend/test/data of release 1.23.2: `light`,
+//! `pytorch-converted`, `pytorch-operator`): every shape is known, and totals are those of the same
+//! networks in torchvision.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use modelcost_core::convention::{Options as CountOptions, lookup};
+use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
+use modelcost_core::trace::Trace;
+use modelcost_onnx::infer::Options;
+use modelcost_onnx::{ModelFile, shapes_of};
+
+/// The models by set and name: `light/light_vgg19`.
+fn models() -> BTreeMap<String, ModelFile> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/onnx-models.tar.xz");
+    let packed = std::fs::read(path).unwrap();
+    let mut tar = Vec::new();
+    lzma_rs::xz_decompress(&mut packed.as_slice(), &mut tar).unwrap();
+    let mut models = BTreeMap::new();
+    for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "onnx")
+        {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            let name = path.with_extension("").display().to_string();
+            models.insert(name, ModelFile::from_bytes(path, bytes));
+        }
+    }
+    models
+}
+
+#[test]
+fn every_shape_is_known() {
+    let models = models();
+    assert_eq!(models.len(), 9 + 82 + 35);
+    for (name, file) in &models {
+        let shapes = shapes_of(&file.model().unwrap(), &Options::default()).unwrap();
+        assert!(
+            shapes.unsupported.is_empty(),
+            "{name}: {:?}",
+            shapes.unsupported
+        );
+        for value in shapes.values.iter().chain(&shapes.outputs) {
+            let known = value
+                .shape
+                .as_ref()
+                .is_some_and(|shape| shape.iter().all(|size| size.as_const().is_some()));
+            assert!(known && value.dtype.is_some(), "{name}: {value:?}");
+        }
+    }
+}
+
+fn trace(models: &BTreeMap<String, ModelFile>, name: &str) -> Trace {
+    let model = models[name].model().unwrap();
+    modelcost_onnx::trace(&model, &Options::default(), name).unwrap()
+}
+
+/// FLOPs that torch 2.15.0's FlopCounterMode prints for torchvision 0.29.2's model of the same
+/// architecture, and its parameters.
+const RELATIVES: &[(&str, i128, i128)] = &[
+    ("light_densenet121", 5_668_323_328, 7_978_856),
+    ("light_resnet50", 8_178_368_512, 25_557_032),
+    ("light_squeezenet", 698_303_872, 1_235_496),
+];
+
+/// The same without a relative in torchvision: multiply-adds of the published network (VGG-19: 19.6
+/// G, 143.7 M parameters; Inception v1: 1.43 G; ShuffleNet 1x, 3 groups: 0.13 G; AlexNet with two groups
+/// 0.65 G) within two in a hundred.
+const PUBLISHED: &[(&str, f64, f64)] = &[
+    ("light_vgg19", 19.6e9, 143.7e6),
+    ("light_inception_v1", 1.43e9, 7.0e6),
+    ("light_bvlc_alexnet", 0.655e9, 61.0e6),
+];
+
+#[test]
+fn totals_are_those_of_the_same_networks() {
+    modelcost_conventions::link();
+    let models = models();
+    let torch = lookup("torch@2.15.0").unwrap();
+    let count = |trace: &Trace| {
+        let report = (torch.load)()
+            .count(trace, &CountOptions::default())
+            .unwrap();
+        // Nothing in these files says what a module was.
+        assert_eq!(report.fidelity.level, Level::Reconstructed);
+        report.count.unwrap().count().as_const().unwrap()
+    };
+    let parameters = |trace: &Trace| trace.parameter_count(Trace::ROOT).0;
+    for (name, flops, params) in RELATIVES {
+        let trace = trace(&models, &format!("light/{name}"));
+        assert_eq!(count(&trace), *flops, "{name}");
+        assert_eq!(parameters(&trace), Dim::from(*params), "{name}");
+    }
+    for (name, macs, params) in PUBLISHED {
+        let trace = trace(&models, &format!("light/{name}"));
+        let near = |got: f64, wanted: f64| (got / wanted - 1.0).abs() < 0.02;
+        assert!(near(count(&trace) as f64 / 2.0, *macs), "{name}");
+        let got = parameters(&trace).as_const().unwrap() as f64;
+        assert!(near(got, *params), "{name}: {got}");
+    }
+}
+
+/// A graph that no exporter of PyTorch wrote never calls an answer exact: modules are a guess.
+#[test]
+fn no_answer_is_called_exact() {
+    modelcost_conventions::link();
+    let models = models();
+    for name in models.keys() {
+        let trace = trace(&models, name);
+        assert_ne!(trace.fidelity.level, Level::Exact, "{name}");
+    }
+}

@@ -113,6 +113,25 @@ fn hostile_work_ends() {
     ));
 }
 
+/// Found by fuzzing: without an input nothing runs, and a block that holds itself twice was made
+/// until the limit of modules instead of that of depth.
+#[test]
+fn a_block_in_itself_without_an_input() {
+    let text = "[layers]\na = \"A()\"\n[block.A.layers]\nb = \"A()\"\nc = \"A()\"\n";
+    let (document, _) = Document::parse(text);
+    let traced = document.trace_partial(&Options::default());
+    assert!(traced.trace.modules.len() < 1000);
+    let mut messages = traced
+        .diagnostics
+        .iter()
+        .map(|diagnostic| &diagnostic.message);
+    assert!(
+        messages.any(|message| message == "this block contains itself without end: A → A"),
+        "{:?}",
+        traced.diagnostics
+    );
+}
+
 #[test]
 fn options() {
     let text = "[model]\ninput = [\"batch\", \"seq=16\", 8]\n[layers]\nfc = \"Linear(8, 4)\"\n";

@@ -4,7 +4,7 @@ use modelcost_core::diagnostic::Diagnostic;
 use modelcost_core::expr::{Ident, Span};
 use modelcost_core::trace::{Module, ModuleId, Origin, ParameterId, Target, Trace};
 
-use super::{Fail, Kind, Made, Result, Run, Traced, error};
+use super::{Fail, Kind, MAX_DEPTH, Made, Result, Run, Traced, error};
 use crate::document::Body;
 
 /// `tie = { "head.weight" = "emb.weight" }` of one module.
@@ -148,25 +148,35 @@ impl<'d> Run<'d> {
     /// The children of bodies that never ran, for their parameters.
     fn make_what_was_never_called(&mut self) -> Result<()> {
         self.dry = true;
-        let mut index = 0;
-        while index < self.instances.len() {
-            let module = ModuleId::new(index);
-            index += 1;
+        // Depth first, as bodies that run make theirs: a block that contains itself then ends at
+        // the limit of depth, and not at that of modules.
+        let mut open: Vec<(ModuleId, usize)> = Vec::new();
+        let new = |from: usize, to: usize| (from..to).rev().map(ModuleId::new);
+        open.extend(new(0, self.instances.len()).map(|module| (module, 0)));
+        let mut blocks = Vec::new();
+        while let Some((module, depth)) = open.pop() {
             let Some(instance) = self.instance(module) else {
                 continue;
             };
-            let Kind::Body(body) = instance.kind else {
+            let (Kind::Body(body), false) = (instance.kind, instance.built) else {
                 continue;
             };
-            if instance.built {
-                continue;
-            }
+            let block = instance.block;
             let span = self.trace().module(module).span.unwrap_or(body.span);
+            let name = block.map(|index| self.document.blocks[index].name.name.clone());
+            blocks.truncate(depth);
+            blocks.push((name.unwrap_or_default(), span));
+            if depth >= MAX_DEPTH {
+                self.stack = blocks;
+                return self.too_deep(span);
+            }
+            let before = self.instances.len();
             let result = self.nested(span, |run| run.body(module, body, None, span));
             if let Err(fail) = result {
                 self.report(fail)?;
             }
             self.complete(module);
+            open.extend(new(before, self.instances.len()).map(|module| (module, depth + 1)));
         }
         Ok(())
     }

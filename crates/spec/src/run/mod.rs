@@ -38,7 +38,7 @@ const MAX_CALLS: usize = 1_500_000;
 /// More evaluated expressions than any model needs; bounds the time of a hostile spec.
 const MAX_STEPS: u64 = 50_000_000;
 /// Blocks and expressions nest no deeper than this, so that the stack is bounded.
-const MAX_DEPTH: usize = 200;
+pub(crate) const MAX_DEPTH: usize = 200;
 /// More messages than anyone reads.
 const MAX_DIAGNOSTICS: usize = 100;
 

@@ -15,6 +15,7 @@ fs.writeFileSync(
    vim.o.number = true
    vim.o.laststatus = 2
    vim.o.swapfile = false
+   vim.o.wrap = false
    vim.o.statusline = " %f %m%=%{v:lua.require'modelcost'.status()}  %l:%c "
    vim.diagnostic.config({ virtual_text = true })
    vim.api.nvim_set_hl(0, "LspInlayHint", { fg = "#8a93a8", italic = true })
@@ -95,6 +96,27 @@ try {
   seen("every convention in a window");
   await shot("neovim-compare.png");
   await nvim.call("nvim_command", "close");
+
+  // An ONNX file, as text that cannot be changed.
+  await nvim.call("nvim_command", `edit ${path.join(folder, "alexnet.onnx")}`);
+  await shows("= Conv <", "→ 64×55×55 · 23.3 k params · 70.5 MMac");
+  await shows("main_graph", "61.1 M params · 715 MMac");
+  seen("hints in an ONNX file");
+  assert.equal(await nvim.lua(`return vim.bo.modifiable`), false);
+  await nvim.call("nvim_command", "ModelcostConvention ptflops@0.6.9");
+  await shows("main_graph", "716 MMac · ptflops@0.6.9");
+  await nvim.lua(`require("modelcost").convention("torchinfo")`);
+  await shows("main_graph", "715 MMac");
+  await nvim.lua(`vim.fn.search("main_graph") vim.cmd("normal! zt0")`);
+  await until("the graph at the top", () => nvim.screen()[0].includes("main_graph"));
+  await shot("neovim-onnx.png");
+
+  // A program as a tree.
+  await nvim.call("nvim_command", `edit ${path.join(folder, "alexnet.pt2")}`);
+  await shows("0: Conv2d(3, 64, (11, 11)", "→ 64×55×55 · 23.3 k params · 70.5 MMac");
+  await shows("features: Sequential", "→ 256×6×6 · 2.5 M params · 656 MMac");
+  await shot("neovim-pt2.png");
+  seen("hints in the tree of a .pt2 file");
 
   // Other TOML files have nothing.
   await nvim.call("nvim_command", `edit ${path.join(folder, "Cargo.toml")}`);

@@ -41,6 +41,7 @@ export function workspace(name) {
   for (const file of fs.readdirSync(fixtures)) {
     fs.copyFileSync(path.join(fixtures, file), path.join(folder, file));
   }
+  fs.copyFileSync(path.join(root, "tests/corpus/small/tv__alexnet.pt2"), path.join(folder, "alexnet.pt2"));
   return folder;
 }
 

@@ -163,6 +163,14 @@ try {
   seen("the rule in a hover");
   await page.keyboard.press("Escape");
 
+  // An ONNX file, as text that cannot be changed.
+  await open("alexnet.onnx");
+  await shows("= Conv <", "→ 64×55×55 · 23.3 k params · 70.5 MMac");
+  await shows("main_graph", "61.1 M params · 715 MMac");
+  await until("its total in the status bar", async () => (await statusBar()).includes("715 MMac"));
+  await shot("vscode-onnx.png");
+  seen("hints in an ONNX file");
+
   // Other TOML files have nothing.
   await open("Cargo.toml");
   await until("Cargo.toml", async () => (await line("layers")) !== "");

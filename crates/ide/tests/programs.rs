@@ -91,3 +91,16 @@ net (float[1,8] x) => (float[1,4] y) <float[8,4] "fc.weight" = ["location": "w"]
         assert_eq!(sum, total, "{identity}");
     }
 }
+
+#[test]
+fn what_is_shown_of_a_file_reads_back_as_the_same_model() {
+    let path = repository("tests/editors/fixtures/alexnet.onnx");
+    let view = View::read(&path, &Default::default()).unwrap();
+    let read = Program::of_onnx_text(&view.text, "alexnet", &Default::default());
+    assert_eq!(read.diagnostics, []);
+    assert_eq!(read.places().len(), view.program.places().len());
+    for (one, other) in read.places().iter().zip(view.program.places()) {
+        assert_eq!(one.span, other.span);
+        assert_eq!(one.shapes, other.shapes, "{}", one.name);
+    }
+}

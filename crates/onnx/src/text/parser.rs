@@ -375,11 +375,16 @@ impl<'a> Parser<'a> {
         self.cursor.expect(b'(', "before the inputs of the node")?;
         node.inputs = self.names()?;
         self.cursor.expect(b')', "after the inputs of the node")?;
+        let mut end = self.cursor.at;
         if attributes.is_empty() {
             self.attributes(&mut attributes);
+            // Looking for attributes goes on to the next word.
+            if !attributes.is_empty() {
+                end = self.cursor.at;
+            }
         }
         node.attributes = attributes;
-        node.span = Some(Span::new(start, self.cursor.at));
+        node.span = Some(Span::new(start, end));
         Some(node)
     }
 

@@ -25,12 +25,13 @@ pub struct Weights<'a> {
 /// Writes a model in ONNX's textual syntax, which `onnx.parser.parse_model` reads back. Weights
 /// become external data: in the file that `weights` names, or in one that is not there.
 pub fn print(model: &Model<'_>, weights: Option<Weights<'_>>) -> String {
-    Printer::run(model, weights).out
+    Printer::run(model, weights, false).out
 }
 
-/// Writes a model as [`print`] does, and notes in its graphs and nodes where they stand in the text.
+/// Writes a model to be read: without attributes that are as their operators have them, and without their types where
+/// the values tell. Notes in graphs and nodes where they stand in the text.
 pub fn print_in_place(model: &mut Model<'_>, weights: Option<Weights<'_>>) -> String {
-    let printer = Printer::run(model, weights);
+    let printer = Printer::run(model, weights, true);
     let mut spans = printer.spans.into_iter();
     place_graph(&mut model.graph, &mut spans);
     for function in &mut model.functions {
@@ -73,8 +74,29 @@ struct Printer<'w> {
     out: String,
     indent: usize,
     weights: Option<Weights<'w>>,
+    /// Whether what goes without saying is left out.
+    brief: bool,
     /// Where graphs and nodes stand, outer ones before those inside them.
     spans: Vec<Span>,
+}
+
+/// Whether an attribute says what its operator does without it. Only names that mean the same wherever they stand.
+fn is_default(attribute: &Attribute<'_>) -> bool {
+    match (attribute.name, &attribute.value) {
+        ("auto_pad", AttributeValue::String(value)) => *value == b"NOTSET",
+        ("dilations", AttributeValue::Ints(values)) => values.iter().all(|value| *value == 1),
+        ("group", AttributeValue::Int(value)) => *value == 1,
+        (
+            "storage_order"
+            | "ceil_mode"
+            | "count_include_pad"
+            | "transA"
+            | "allowzero"
+            | "noop_with_empty_axes",
+            AttributeValue::Int(value),
+        ) => *value == 0,
+        _ => false,
+    }
 }
 
 fn is_identifier(text: &str) -> bool {
@@ -165,11 +187,12 @@ fn float64(value: f64) -> String {
 }
 
 impl<'w> Printer<'w> {
-    fn run(model: &Model<'_>, weights: Option<Weights<'w>>) -> Printer<'w> {
+    fn run(model: &Model<'_>, weights: Option<Weights<'w>>, brief: bool) -> Printer<'w> {
         let mut printer = Printer {
             out: String::new(),
             indent: 0,
             weights,
+            brief,
             spans: Vec::new(),
         };
         printer.model(model);
@@ -309,10 +332,12 @@ impl<'w> Printer<'w> {
             self.put(":");
             self.put(&word(node.overload));
         }
-        if !node.attributes.is_empty() {
+        let said = |attribute: &&Attribute<'_>| !self.brief || !is_default(attribute);
+        let attributes: Vec<&Attribute<'_>> = node.attributes.iter().filter(said).collect();
+        if !attributes.is_empty() {
             self.put(" <");
             let mut first = true;
-            for attribute in &node.attributes {
+            for attribute in attributes {
                 first = !self.attribute(attribute, first) && first;
             }
             self.put(">");
@@ -351,7 +376,18 @@ impl<'w> Printer<'w> {
         if !first {
             self.put(", ");
         }
-        let head = format!("{}: {} = {text}", word(attribute.name), type_name(number));
+        let plain = match &attribute.value {
+            V::Int(_) | V::Float(_) | V::String(_) => true,
+            V::Ints(values) => !values.is_empty(),
+            V::Floats(values) => !values.is_empty(),
+            V::Strings(values) => !values.is_empty(),
+            _ => false,
+        };
+        let name = word(attribute.name);
+        let head = match self.brief && plain {
+            true => format!("{name} = {text}"),
+            false => format!("{name}: {} = {text}", type_name(number)),
+        };
         self.put(&head);
         match &attribute.value {
             V::Graph(graph) => self.graph(graph),

@@ -102,9 +102,12 @@ impl<'d> Run<'d> {
             let value = match (&options.batch, options.dims.get(&name)) {
                 (Some(size), _) if batch.as_ref() == Some(&name) => size.clone(),
                 (_, Some(size)) => size.clone(),
-                _ => match self.default_of(&name)? {
+                _ => match self.given_size(&name, options)? {
                     Some(size) => size,
-                    None => Dim::symbol(name.clone()),
+                    None => match self.default_of(&name)? {
+                        Some(size) => size,
+                        None => Dim::symbol(name.clone()),
+                    },
                 },
             };
             if !value.is_const() {
@@ -114,6 +117,30 @@ impl<'d> Run<'d> {
             self.globals.set(name, Binding::data(value));
         }
         Ok(())
+    }
+
+    /// The size that a whole shape in the options gives to a name.
+    fn given_size(&self, name: &str, options: &Options) -> Result<Option<Dim>> {
+        let document = self.document;
+        let mut found: Option<Dim> = None;
+        for input in &document.inputs {
+            let Some(shape) = shape_given(options, &input.name.name, document.inputs.len()) else {
+                continue;
+            };
+            for (size, dim) in input.shape.iter().zip(shape) {
+                if !matches!(&size.value.kind, ExprKind::Name(symbol) if symbol == name) {
+                    continue;
+                }
+                match &found {
+                    Some(first) if first != dim => {
+                        let message = format!("'{name}' is given two sizes: {first} and {dim}");
+                        return error(message, size.value.span);
+                    }
+                    _ => found = Some(dim.clone()),
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The `1` of `"batch=1"`.
@@ -226,12 +253,9 @@ impl<'d> Run<'d> {
         let mut given = Given::default();
         let mut complete = true;
         for input in &document.inputs {
-            let over = options.inputs.iter().rev().find(|(name, _)| match name {
-                Some(name) => *name == input.name.name,
-                None => document.inputs.len() == 1,
-            });
+            let over = shape_given(options, &input.name.name, document.inputs.len());
             let shape = match over {
-                Some((_, shape)) => check_shape(shape, input.shape_span).map(|()| shape.clone()),
+                Some(shape) => check_shape(shape, input.shape_span).map(|()| shape.clone()),
                 None => self.sizes_of(&input.shape, &context),
             };
             let mut shape = match shape {
@@ -347,4 +371,14 @@ fn check_shape(shape: &Shape, span: Span) -> Result<()> {
         check_size(dim, span)?;
     }
     check_numel(shape, span)
+}
+
+/// The shape that the options give to an input.
+fn shape_given<'o>(options: &'o Options, input: &str, inputs: usize) -> Option<&'o Shape> {
+    let mut given = options.inputs.iter().rev();
+    let found = given.find(|(name, _)| match name {
+        Some(name) => name == input,
+        None => inputs == 1,
+    });
+    found.map(|(_, shape)| shape)
 }

@@ -29,9 +29,9 @@ static FUSED: Lazy<Counter> = Lazy::new(|| {
     let mut table = Table::built_in(FORWARD);
     table.info.variant = "fused".into();
     table.info.standing = Standing::Rare;
-    table.info.summary = "under torch.no_grad(), where nn.MultiheadAttention and \
-        nn.TransformerEncoderLayer are one operator without a formula and count nothing"
-        .into();
+    table.info.summary =
+        "without gradients, where attention layers are one fused operator that counts nothing"
+            .into();
     table.info.source =
         "FlopCounterMode().get_total_flops() after model(*inputs) under torch.no_grad()".into();
     Counter {

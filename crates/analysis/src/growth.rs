@@ -163,7 +163,8 @@ fn first_true(limit: u64, test: impl Fn(u64) -> bool) -> Option<u64> {
     Some(high)
 }
 
-/// The smallest size from which `a` is more than `b`, when it is less before; other symbols at 1.
+/// The smallest size from which `a` is as much as `b` or more, when it is less before; other symbols
+/// at 1.
 pub fn crossing(a: &Dim, b: &Dim, symbol: &str) -> Option<u64> {
     let difference = a - b;
     let above = |size: u64| {
@@ -174,7 +175,7 @@ pub fn crossing(a: &Dim, b: &Dim, symbol: &str) -> Option<u64> {
                 Dim::ONE
             })
         });
-        value.as_const().is_some_and(|value| value > 0)
+        value.as_const().is_some_and(|value| value >= 0)
     };
     first_true(1 << 40, above).filter(|size| *size > 1)
 }
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn finds_crossings() {
         let n = Dim::symbol("n");
-        assert_eq!(crossing(&(&n * &n * 2), &(&n * 6144), "n"), Some(3073));
+        assert_eq!(crossing(&(&n * &n * 2), &(&n * 6144), "n"), Some(3072));
         assert_eq!(crossing(&n, &(&n + 1), "n"), None);
     }
 }

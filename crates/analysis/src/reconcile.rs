@@ -4,17 +4,17 @@
 //! fits when the value rounds to the figure at the figure's own precision. Among those that fit, the
 //! one that assumes least comes first.
 
-use modelcost_core::convention::{Convention, Info, Options, Standing, Unit};
-use modelcost_core::dim::Dim;
-use modelcost_core::report::Report;
-use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
+use modelcost_core::convention::{Convention, Unit};
 use serde::Serialize;
 
-use crate::category::{self, Category};
 use crate::figure::Figure;
 pub use crate::scenario::Scenario;
+pub use table::{TableAnswer, TableRow, reconcile_table};
+pub use values::{Value, values};
 
 mod differ;
+mod table;
+mod values;
 
 /// One way to read the figure.
 #[derive(Clone, Debug, Serialize)]
@@ -56,9 +56,40 @@ pub struct Reconciliation {
 }
 
 impl Reading {
+    fn new(value: &Value, figure: &Figure, params: Option<&Figure>) -> Reading {
+        let is_off = |figure: &Figure, own: u128| !figure.fits(own) && !figure.fits_truncated(own);
+        let params_off = params
+            .zip(value.params)
+            .is_some_and(|(figure, own)| is_off(figure, own));
+        let mut changes = value.changes.clone();
+        let mut surprise = value.surprise;
+        let mut fits = figure.fits(value.value);
+        // Some tables cut digits off; that is only believed where nothing else is assumed.
+        if !fits && value.only_unit_differs() && figure.fits_truncated(value.value) {
+            fits = true;
+            changes.push(CUT_OFF.into());
+            surprise += 4;
+        }
+        if params_off {
+            surprise += 6;
+        }
+        let reported = figure.value() as f64;
+        Reading {
+            convention: value.convention.clone(),
+            unit: value.unit,
+            value: value.value,
+            fits,
+            surprise,
+            gap: (value.value as f64 - reported) / reported.max(1.0),
+            why: why(&value.convention, &changes, params_off),
+            changes,
+            params: value.params,
+        }
+    }
+
     /// Whether it assumes nothing but the unit.
-    fn only_unit_differs(&self) -> bool {
-        self.changes.iter().all(|change| change.contains("MAC"))
+    pub fn only_unit_differs(&self) -> bool {
+        only_unit(&self.changes)
     }
 
     /// How surprising it is, in a word.
@@ -72,85 +103,19 @@ impl Reading {
     }
 }
 
-/// Parts of a count that people leave out.
-#[derive(Clone, Copy, PartialEq)]
-enum LeftOut {
-    Nothing,
-    Bias,
-    BatchNorm,
-    Classifier,
-    AttentionProducts,
-}
-
-impl LeftOut {
-    const ALL: [LeftOut; 5] = [
-        LeftOut::Nothing,
-        LeftOut::Bias,
-        LeftOut::BatchNorm,
-        LeftOut::Classifier,
-        LeftOut::AttentionProducts,
-    ];
-
-    fn change(self) -> Option<&'static str> {
-        match self {
-            LeftOut::Nothing => None,
-            LeftOut::Bias => Some("without bias"),
-            LeftOut::BatchNorm => Some("BatchNorm folded into the convolutions"),
-            LeftOut::Classifier => Some("without the classifier"),
-            LeftOut::AttentionProducts => Some("without the attention products"),
-        }
-    }
-
-    fn surprise(self) -> u32 {
-        match self {
-            LeftOut::Nothing => 0,
-            LeftOut::Classifier | LeftOut::AttentionProducts => 8,
-            LeftOut::Bias | LeftOut::BatchNorm => 9,
-        }
-    }
-
-    /// What remains of a report's count.
-    fn remaining(self, trace: &Trace, report: &Report, total: &Dim) -> Option<Dim> {
-        if self == LeftOut::Nothing {
-            return Some(total.clone());
-        }
-        let classifier = last_linear(trace);
-        let mut left_out = Dim::ZERO;
-        for entry in &report.entries {
-            let drop = match self {
-                LeftOut::Nothing => false,
-                LeftOut::Bias => entry.part == "bias",
-                LeftOut::BatchNorm => is_batch_norm(trace, entry.call),
-                LeftOut::Classifier => Some(entry.module) == classifier,
-                LeftOut::AttentionProducts => matches!(
-                    category::of_call(trace, entry.call),
-                    Category::AttentionProduct | Category::MatrixProduct
-                ),
-            };
-            if drop {
-                left_out += &entry.count;
-            }
-        }
-        (left_out != Dim::ZERO).then(|| total - &left_out)
+impl Value {
+    fn only_unit_differs(&self) -> bool {
+        only_unit(&self.changes)
     }
 }
 
-fn is_batch_norm(trace: &Trace, call: CallId) -> bool {
-    let own = std::iter::once(trace.call(call));
-    own.chain(trace.inside(call).map(|(_, inner)| inner))
-        .any(|inner| matches!(&inner.target, Target::Operator(name) if name.contains("batch_norm")))
+/// Changes of unit are named with the unit.
+fn only_unit(changes: &[String]) -> bool {
+    changes.iter().all(|change| change.contains("MAC"))
 }
 
-/// The module that runs the model's last linear operator.
-fn last_linear(trace: &Trace) -> Option<ModuleId> {
-    let is_linear =
-        |target: &Target| matches!(target, Target::Operator(name) if name == "aten.linear");
-    trace
-        .calls()
-        .filter(|(_, call)| is_linear(&call.target))
-        .last()
-        .map(|(id, _)| trace.enclosing_module(id))
-}
+/// What is assumed when a figure's digits were not rounded.
+const CUT_OFF: &str = "digits cut off, not rounded";
 
 /// How far readings with a gap are still worth naming when none fits.
 const NEAREST: usize = 5;
@@ -162,15 +127,29 @@ pub fn reconcile(
     figure: &Figure,
     params: Option<&Figure>,
 ) -> Reconciliation {
-    let mut readings = Vec::new();
-    for scenario in scenarios {
-        for convention in conventions
-            .iter()
-            .filter(|convention| convention.info().counts)
-        {
-            readings.extend(readings_of(scenario, *convention, figure, params));
-        }
+    let values: Vec<Value> = scenarios
+        .iter()
+        .flat_map(|scenario| values(scenario, conventions))
+        .collect();
+    let mut answer = judge(&values, figure, params);
+    if answer.readings.iter().all(|reading| !reading.fits) {
+        let plain = values.iter().filter(|value| value.only_unit_differs());
+        let nearest = plain
+            .map(|value| Reading::new(value, figure, params))
+            .min_by(|a, b| a.gap.abs().total_cmp(&b.gap.abs()));
+        answer.differ = nearest
+            .and_then(|nearest| differ::differ(scenarios.first()?, conventions, &nearest, figure));
     }
+    answer
+}
+
+/// Which of a model's numbers are readings of a figure. Without the model there is no telling what
+/// would have to differ when none is.
+pub fn judge(values: &[Value], figure: &Figure, params: Option<&Figure>) -> Reconciliation {
+    let mut readings: Vec<Reading> = values
+        .iter()
+        .map(|value| Reading::new(value, figure, params))
+        .collect();
     readings.sort_by(|a, b| {
         (!a.fits, if a.fits { a.surprise } else { 0 })
             .cmp(&(!b.fits, if b.fits { b.surprise } else { 0 }))
@@ -183,10 +162,6 @@ pub fn reconcile(
         seen.insert((reading.convention.clone(), reading.unit, reading.value))
     });
     let fitting = readings.iter().filter(|reading| reading.fits).count();
-    let nearest_unchanged = readings
-        .iter()
-        .find(|reading| fitting == 0 && reading.only_unit_differs())
-        .cloned();
     if fitting == 0 {
         // The nearest of each convention, so that one convention's variations do not fill the list.
         let mut seen: Vec<String> = Vec::new();
@@ -202,91 +177,8 @@ pub fn reconcile(
     Reconciliation {
         reported: figure.value(),
         decide: decide(&readings, figure),
-        differ: nearest_unchanged
-            .and_then(|nearest| differ::differ(scenarios.first()?, conventions, &nearest, figure)),
+        differ: None,
         readings,
-    }
-}
-
-fn readings_of(
-    scenario: &Scenario,
-    convention: &dyn Convention,
-    figure: &Figure,
-    params: Option<&Figure>,
-) -> Vec<Reading> {
-    let info = convention.info();
-    let mut out = Vec::new();
-    for training in [false, true] {
-        let Ok(report) = convention.count(&scenario.trace, &Options { training }) else {
-            continue;
-        };
-        let Some(cost) = &report.count else { continue };
-        let own_params = report
-            .params
-            .as_ref()
-            .and_then(Dim::as_const)
-            .and_then(|value| u128::try_from(value).ok());
-        for left_out in LeftOut::ALL {
-            let Some(count) = left_out.remaining(&scenario.trace, &report, cost.count()) else {
-                continue;
-            };
-            let Some(count) = count
-                .as_const()
-                .and_then(|count| u128::try_from(count).ok())
-            else {
-                continue;
-            };
-            for (unit, value, unit_change, unit_surprise) in units(info, count) {
-                let standing = match info.standing {
-                    Standing::Builtin => 0,
-                    Standing::Common => 2,
-                    Standing::Rare => 4,
-                    Standing::Ideal => 5,
-                };
-                let mut changes = scenario.changes.clone();
-                changes.extend(left_out.change().map(String::from));
-                if training {
-                    changes.push("forward and backward".into());
-                }
-                changes.extend(unit_change.map(String::from));
-                let params_off = match (params, own_params) {
-                    (Some(figure), Some(own)) => !figure.fits(own) && !figure.fits_truncated(own),
-                    _ => false,
-                };
-                let fits = figure.fits(value);
-                let surprise = standing
-                    + unit_surprise
-                    + scenario.surprise
-                    + left_out.surprise()
-                    + if training { 8 } else { 0 }
-                    + if params_off { 6 } else { 0 };
-                out.push(Reading {
-                    convention: info.identity(),
-                    unit,
-                    value,
-                    fits,
-                    surprise,
-                    gap: (value as f64 - figure.value() as f64) / (figure.value() as f64).max(1.0),
-                    why: why(&info.identity(), &changes, params_off),
-                    changes,
-                    params: own_params,
-                });
-            }
-        }
-    }
-    out
-}
-
-/// The ways in which a count is printed.
-fn units(info: &Info, count: u128) -> Vec<(Unit, u128, Option<&'static str>, u32)> {
-    let own = (info.unit, count, None, 0);
-    match info.work_unit() {
-        Unit::Mac => {
-            let doubled = count.saturating_mul(2);
-            vec![own, (Unit::Flop, doubled, Some("2 FLOPs for each MAC"), 2)]
-        }
-        // "FLOPs" in papers mostly means multiply-accumulates: half of what FLOP counters give.
-        Unit::Flop => vec![own, (Unit::Mac, count / 2, Some("2 FLOPs = 1 MAC"), 1)],
     }
 }
 
@@ -328,76 +220,4 @@ fn decide(readings: &[Reading], figure: &Figure) -> Option<String> {
         }
     }
     None
-}
-
-/// One figure of a table: the model it is about is the caller's business.
-#[derive(Clone, Debug, Serialize)]
-pub struct TableRow {
-    /// The row's name.
-    pub name: String,
-    /// Its readings.
-    pub answer: Reconciliation,
-}
-
-/// The convention and unit that explain most rows of a table.
-#[derive(Clone, Debug, Serialize)]
-pub struct TableAnswer {
-    /// The convention's identity; none if no row has a fitting reading.
-    pub convention: Option<String>,
-    /// The unit.
-    pub unit: Option<Unit>,
-    /// Rows that it explains with no further change.
-    pub explained: Vec<String>,
-    /// Rows that it does not explain.
-    pub unexplained: Vec<String>,
-}
-
-/// Finds the one reading that explains most rows: with the fewest assumptions, and among equals the
-/// least surprising.
-pub fn reconcile_table(rows: &[TableRow]) -> TableAnswer {
-    let unit_only = Reading::only_unit_differs;
-    let mut candidates: Vec<(String, Unit, u32)> = Vec::new();
-    for reading in rows
-        .iter()
-        .flat_map(|row| &row.answer.readings)
-        .filter(|r| r.fits && unit_only(r))
-    {
-        if !candidates
-            .iter()
-            .any(|(name, unit, _)| *name == reading.convention && *unit == reading.unit)
-        {
-            candidates.push((reading.convention.clone(), reading.unit, reading.surprise));
-        }
-    }
-    let explains = |row: &TableRow, name: &str, unit: Unit| {
-        row.answer
-            .readings
-            .iter()
-            .any(|r| r.fits && unit_only(r) && r.convention == name && r.unit == unit)
-    };
-    let best = candidates.into_iter().max_by_key(|(name, unit, surprise)| {
-        (
-            rows.iter().filter(|row| explains(row, name, *unit)).count(),
-            std::cmp::Reverse(*surprise),
-        )
-    });
-    let Some((convention, unit, _)) = best else {
-        let unexplained = rows.iter().map(|row| row.name.clone()).collect();
-        return TableAnswer {
-            convention: None,
-            unit: None,
-            explained: Vec::new(),
-            unexplained,
-        };
-    };
-    let (explained, unexplained): (Vec<&TableRow>, Vec<&TableRow>) = rows
-        .iter()
-        .partition(|row| explains(row, &convention, unit));
-    let names = |rows: Vec<&TableRow>| rows.into_iter().map(|row| row.name.clone()).collect();
-    TableAnswer {
-        convention: Some(convention),
-        unit: Some(unit),
-        explained: names(explained),
-        unexplained: names(unexplained),
-    }
 }

@@ -16,6 +16,17 @@ pub struct Scenario {
     pub trace: Trace,
 }
 
+impl Scenario {
+    /// The model as it is.
+    pub fn unchanged(trace: Trace) -> Scenario {
+        Scenario {
+            changes: Vec::new(),
+            surprise: 0,
+            trace,
+        }
+    }
+}
+
 /// What is varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,11 +177,7 @@ pub fn scenarios(model: Trace, sizes: &[u64], resize: &Resize<'_>) -> Scenarios 
         .and_then(|(_, id)| model.tensor(*id).dtype)
         .is_some_and(|dtype| !dtype.is_floating_point());
     let mut out = Scenarios {
-        tried: vec![Scenario {
-            changes: Vec::new(),
-            surprise: 0,
-            trace: model,
-        }],
+        tried: vec![Scenario::unchanged(model)],
         not_tried: Vec::new(),
     };
     let given_or = |usual: &[u64]| {

@@ -156,7 +156,8 @@ pub struct ReconcileArgs {
     #[arg(long)]
     pub reported_params: Option<String>,
 
-    /// Several figures at once: a CSV file of MODEL,FIGURE[,UNIT], paths relative to it
+    /// Several figures at once: a CSV file with the columns model and reported, and as wanted unit,
+    /// params, input, name, source, where, year; paths are relative to it
     #[arg(long, conflicts_with_all = ["model", "reported"])]
     pub table: Option<PathBuf>,
 
@@ -176,8 +177,8 @@ pub struct ReconcileArgs {
     pub most: usize,
 
     /// The shape of the output
-    #[arg(short, long, value_enum, default_value_t = TextFormat::Text)]
-    pub format: TextFormat,
+    #[arg(short, long, value_enum, default_value_t = ReconcileFormat::Text)]
+    pub format: ReconcileFormat,
 }
 
 #[derive(Args, Debug)]
@@ -328,10 +329,10 @@ pub struct ReportArgs {
     pub output: Option<PathBuf>,
 
     /// The convention of the layers and the map
-    #[arg(short, long, default_value = "torchinfo", env = "MODELCOST_CONVENTION")]
+    #[arg(short, long, default_value = "macs", env = "MODELCOST_CONVENTION")]
     pub convention: String,
 
-    /// The convention to build a bridge to; the one that differs most if left out
+    /// The convention to build a bridge to; of the well-known ones the one that differs most if left out
     #[arg(long)]
     pub against: Option<String>,
 
@@ -475,6 +476,16 @@ pub enum Column {
     Fidelity,
     /// The convention's reason in a line
     Why,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReconcileFormat {
+    /// For reading
+    Text,
+    /// Machine-readable (schema modelcost-reconcile/1, or modelcost-reconcile-table/1)
+    Json,
+    /// A Markdown table; of a table of figures, a page
+    Markdown,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

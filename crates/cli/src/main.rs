@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod errors;
+mod parallel;
 mod render;
 mod svg;
 mod treemap;

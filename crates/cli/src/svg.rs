@@ -19,15 +19,15 @@ pub fn escape(text: &str) -> String {
 }
 
 const STYLE: &str = "<style>\
-    .label{font:13px system-ui,sans-serif;fill:#1f2328}.value{font:12px ui-monospace,monospace;fill:#59636e}\
-    .total{fill:#57606a}.up{fill:#cf222e}.down{fill:#1a7f37}.line{stroke:#d1d9e0;fill:none}.curve{stroke:#0969da;stroke-width:2;fill:none}\
-    @media(prefers-color-scheme:dark){.label{fill:#f0f6fc}.value{fill:#9198a1}.total{fill:#8b949e}.up{fill:#f85149}.down{fill:#3fb950}.line{stroke:#3d444d}.curve{stroke:#58a6ff}}\
+    .label{font:13px system-ui,sans-serif;fill:#1f2328}.small{font:11px system-ui,sans-serif;fill:#59636e}.value{font:12px ui-monospace,monospace;fill:#59636e}\
+    .total{fill:#57606a}.up{fill:#cf222e}.down{fill:#1a7f37}.line{stroke:#d1d9e0;fill:none}.grid{stroke:#d1d9e0;stroke-dasharray:2 4;fill:none}.dot{fill:#0969da}.curve{stroke:#0969da;stroke-width:2;fill:none}\
+    @media(prefers-color-scheme:dark){.label{fill:#f0f6fc}.value,.small{fill:#9198a1}.total{fill:#8b949e}.up{fill:#f85149}.down{fill:#3fb950}.line,.grid{stroke:#3d444d}.dot{fill:#58a6ff}.curve{stroke:#58a6ff}}\
     </style>";
 
 /// A waterfall from one total to the other, one row a cause.
 pub fn waterfall(bridge: &Bridge) -> String {
     const ROW: f64 = 34.0;
-    const LEFT: f64 = 400.0;
+    const LEFT: f64 = 360.0;
     const WIDTH: f64 = 1000.0;
     let room = WIDTH - LEFT - 130.0;
     let mut level = bridge.from_count.approx();
@@ -52,14 +52,11 @@ pub fn waterfall(bridge: &Bridge) -> String {
                value: String| {
         let y = ROW * index as f64 + 4.0;
         let (start, end) = (x(from.min(to)), x(from.max(to)));
+        label_lines(out, label, LEFT - 12.0, y);
         let _ = write!(
             out,
-            "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-             <rect class=\"{class}\" x=\"{start:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"22\" rx=\"3\"/>\
+            "<rect class=\"{class}\" x=\"{start:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"22\" rx=\"3\"/>\
              <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-            LEFT - 12.0,
-            y + 16.0,
-            escape(&shorten(label, 60)),
             (end - start).max(1.5),
             end + 8.0,
             y + 16.0,
@@ -106,6 +103,25 @@ pub fn waterfall(bridge: &Bridge) -> String {
     out
 }
 
+/// A row's label, ending at `x`: what it is about, and below it how the conventions differ.
+fn label_lines(out: &mut String, label: &str, x: f64, y: f64) {
+    let split = label.split_once(", ").or_else(|| label.split_once(": "));
+    let mut line = |class: &str, y: f64, text: &str, most: usize| {
+        let text = escape(&shorten(text, most));
+        let _ = write!(
+            out,
+            "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>"
+        );
+    };
+    match split {
+        Some((what, how)) => {
+            line("label", y + 10.0, what, 50);
+            line("small", y + 24.0, how, 62);
+        }
+        None => line("label", y + 16.0, label, 50),
+    }
+}
+
 fn shorten(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_string();
@@ -115,55 +131,91 @@ fn shorten(text: &str, most: usize) -> String {
     out
 }
 
-/// A line through points, with both axes labelled at their ends.
+/// A line through points, with sizes below and counts at the side.
 pub fn curve(points: &[(f64, Dim)], x_label: &str, y_label: &str) -> String {
-    let (width, height, left, bottom) = (1000.0_f64, 340.0_f64, 110.0_f64, 44.0_f64);
+    const WIDTH: f64 = 1000.0;
+    const HEIGHT: f64 = 340.0;
+    const LEFT: f64 = 90.0;
+    const RIGHT: f64 = 30.0;
+    const TOP: f64 = 20.0;
+    const BOTTOM: f64 = 50.0;
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
         return String::new();
     };
-    let top = points.iter().map(|(_, y)| y.approx()).fold(1.0, f64::max);
+    let largest = points.iter().map(|(_, y)| y.approx()).fold(1.0, f64::max);
+    let step = round_step(largest / 4.0);
+    let top = (largest / step).ceil() * step;
     let span = (last.0 - first.0).max(f64::MIN_POSITIVE);
-    let x = |value: f64| left + (value - first.0) / span * (width - left - 40.0);
-    let y = |value: f64| height - bottom - value / top * (height - bottom - 24.0);
+    let x = |value: f64| LEFT + (value - first.0) / span * (WIDTH - LEFT - RIGHT);
+    let y = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP);
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{} by {}\">{STYLE}",
+        escape(y_label),
+        escape(x_label)
+    );
+    let mut at = 0.0;
+    while at <= top * 1.001 {
+        let _ = write!(
+            out,
+            "<line class=\"{}\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
+             <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            if at == 0.0 { "line" } else { "grid" },
+            WIDTH - RIGHT,
+            y(at),
+            y(at),
+            LEFT - 8.0,
+            y(at) + 4.0,
+            escape(&scaled(&Dim::Const(at as i128), Units::Auto))
+        );
+        at += step;
+    }
     let path: Vec<String> = points
         .iter()
         .map(|(at, value)| format!("{:.1},{:.1}", x(*at), y(value.approx())))
         .collect();
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{} by {}\">{STYLE}",
-        escape(y_label),
-        escape(x_label)
-    );
     let _ = write!(
         out,
-        "<polyline class=\"line\" points=\"{left},14 {left},{0} {1},{0}\"/><polyline class=\"curve\" points=\"{2}\"/>",
-        height - bottom,
-        width - 20.0,
+        "<polyline class=\"curve\" points=\"{}\"/>",
         path.join(" ")
     );
+    // Labels that would touch the last one written are left out.
+    let mut free_from = f64::MIN;
     for (at, value) in points {
         let title = format!("{x_label} {at}: {}", grouped(value));
         let _ = write!(
             out,
-            "<circle class=\"total\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"><title>{}</title></circle>",
+            "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"><title>{}</title></circle>",
             x(*at),
             y(value.approx()),
             escape(&title)
         );
+        let half = at.to_string().len() as f64 * 3.8;
+        if x(*at) - half > free_from {
+            free_from = x(*at) + half + 6.0;
+            let _ = write!(
+                out,
+                "<text class=\"value\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{at}</text>",
+                x(*at),
+                HEIGHT - BOTTOM + 18.0
+            );
+        }
     }
     let _ = writeln!(
         out,
-        "<text class=\"value\" x=\"{:.1}\" y=\"24\" text-anchor=\"end\">{}</text>\
-         <text class=\"value\" x=\"{left}\" y=\"{:.1}\">{}</text>\
-         <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} {}</text></svg>",
-        left - 8.0,
-        escape(&scaled(&Dim::Const(top as i128), Units::Auto)),
-        height - bottom + 20.0,
-        first.0,
-        width - 20.0,
-        height - bottom + 20.0,
-        escape(x_label),
-        last.0
+        "<text class=\"small\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text></svg>",
+        (LEFT + WIDTH - RIGHT) / 2.0,
+        HEIGHT - 10.0,
+        escape(x_label)
     );
     out
+}
+
+/// The next larger of 1, 2, 2.5 and 5 times a power of ten.
+fn round_step(value: f64) -> f64 {
+    let power = 10f64.powf(value.max(1.0).log10().floor());
+    [1.0, 2.0, 2.5, 5.0, 10.0]
+        .into_iter()
+        .map(|factor| factor * power)
+        .find(|step| *step >= value)
+        .unwrap_or(10.0 * power)
 }

@@ -3,41 +3,10 @@
 // A test that cannot go on fails; there is nobody to give an error to.
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod program;
 
+use program::{json, root, run, stdout};
 use serde_json::Value;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Runs `modelcost` in the root of the repository.
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_modelcost"))
-        .args(arguments)
-        .current_dir(root())
-        .env_remove("MODELCOST_CONVENTION")
-        .env("COLUMNS", "150")
-        .output()
-        .unwrap()
-}
-
-fn stdout(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    let (text, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    text.into_owned()
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let mut all = arguments.to_vec();
-    all.extend(["--format", "json"]);
-    serde_json::from_str(&stdout(&all)).unwrap()
-}
 
 /// What the tools printed for torchvision's AlexNet at 1×3×224×224 (torchinfo 1.8.0, thop
 /// 0.1.1.post2209072238 and 0.0.31.post2005241907, ptflops 0.7.5 and 0.6.9, fvcore

@@ -1,12 +1,8 @@
 //! Every convention side by side, for one model or many.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use indicatif::ProgressBar;
 use modelcost_core::convention::{Convention, Failure, Options, Unit};
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
@@ -17,8 +13,9 @@ use serde::Serialize;
 use super::{all_conventions, convention, open};
 use crate::args::{Column, CompareArgs, CompareFormat, Units};
 use crate::errors::Failed;
+use crate::parallel;
 use crate::render::{csv_line, json_text, markdown_table};
-use crate::units::{grouped, with_unit};
+use crate::units::{self, grouped};
 
 /// One convention's answer for one model.
 #[derive(Serialize)]
@@ -52,14 +49,19 @@ pub fn run(args: &CompareArgs) -> Result<String, Failed> {
     };
     let options = args.read.options().map_err(Failed::input)?;
     let paths = expand(&args.models)?;
-    let rows = count_all(&paths, &conventions, &options)?;
+    let rows = parallel::map(&paths, |path| rows_of(path, &conventions, &options));
+    let rows: Vec<Vec<Row>> = rows.into_iter().collect::<Result<_, _>>()?;
+    let rows: Vec<Row> = rows.into_iter().flatten().collect();
     let columns = columns(args, paths.len());
     let heads: Vec<&str> = columns.iter().map(|column| column.head()).collect();
     let right: Vec<bool> = columns.iter().map(|column| column.is_number()).collect();
+    // A count says its unit unless a column beside it does.
+    let beside = [Column::Scaled, Column::Unit];
+    let with_unit = !columns.iter().any(|column| beside.contains(column));
     let cells = |row: &Row| {
         columns
             .iter()
-            .map(|column| cell(*column, row, args.units))
+            .map(|column| cell(*column, row, args.units, with_unit))
             .collect::<Vec<_>>()
     };
     Ok(match args.format {
@@ -85,6 +87,9 @@ pub fn run(args: &CompareArgs) -> Result<String, Failed> {
         CompareFormat::Table => {
             let mut out = table(&heads, &right, rows.iter().map(cells));
             out += &legend(&rows);
+            if paths.len() == 1 && !columns.contains(&Column::Params) {
+                out += &parameters(&rows);
+            }
             out
         }
     })
@@ -107,53 +112,6 @@ fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
         }
     }
     Ok(out)
-}
-
-/// One file's rows, and where the file stands in the list.
-type Answered = (usize, Result<Vec<Row>, Failed>);
-
-/// Reads and counts all models on all processors, with a bar when that takes a while at a terminal.
-fn count_all(
-    paths: &[PathBuf],
-    conventions: &[&dyn Convention],
-    options: &ReadOptions,
-) -> Result<Vec<Row>, Failed> {
-    let workers = std::thread::available_parallelism()
-        .map_or(1, |n| n.get())
-        .min(paths.len());
-    let bar = if paths.len() > 4 && std::io::stderr().is_terminal() {
-        ProgressBar::new(paths.len() as u64)
-    } else {
-        ProgressBar::hidden()
-    };
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Answered>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some((index, path)) = take(&next, paths) {
-                    let rows = rows_of(path, conventions, options);
-                    bar.inc(1);
-                    if let Ok(mut done) = done.lock() {
-                        done.push((index, rows));
-                    }
-                }
-            });
-        }
-    });
-    bar.finish_and_clear();
-    let mut done = done.into_inner().unwrap_or_default();
-    done.sort_by_key(|(index, _)| *index);
-    let mut out = Vec::new();
-    for (_, rows) in done {
-        out.extend(rows?);
-    }
-    Ok(out)
-}
-
-fn take<'a>(next: &AtomicUsize, paths: &'a [PathBuf]) -> Option<(usize, &'a Path)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    Some((index, paths.get(index)?.as_path()))
 }
 
 fn rows_of(
@@ -205,18 +163,21 @@ fn columns(args: &CompareArgs, models: usize) -> Vec<Column> {
     if !args.columns.is_empty() {
         return args.columns.clone();
     }
-    let mut out = vec![
-        Column::Convention,
-        Column::Count,
-        Column::Scaled,
-        Column::Params,
-        Column::Why,
-    ];
+    let mut out = vec![Column::Convention, Column::Count];
+    // On a narrow terminal the reasons need the room; the parameters are told below.
+    let is_table = args.format == CompareFormat::Table;
+    if !is_table || terminal_width() >= WIDE {
+        out.extend([Column::Scaled, Column::Params]);
+    }
+    out.push(Column::Why);
     if models > 1 {
         out.insert(0, Column::Model);
     }
     out
 }
+
+/// Columns of a terminal that has room for everything.
+const WIDE: u16 = 120;
 
 impl Column {
     fn head(self) -> &'static str {
@@ -248,12 +209,12 @@ fn plain(column: Column, row: &Row) -> String {
         Column::Count | Column::Scaled => number(&row.count),
         Column::Params => number(&row.params),
         Column::Trainable => number(&row.trainable_params),
-        other => cell(other, row, Units::Raw),
+        other => cell(other, row, Units::Raw, false),
     }
 }
 
 /// A cell for people.
-fn cell(column: Column, row: &Row, units: Units) -> String {
+fn cell(column: Column, row: &Row, units: Units, with_unit: bool) -> String {
     let number = |value: &Option<Dim>| value.as_ref().map_or("–".into(), grouped);
     match column {
         Column::Model => row.model.clone(),
@@ -266,13 +227,16 @@ fn cell(column: Column, row: &Row, units: Units) -> String {
             };
             match (&row.failure, &row.count) {
                 (Some(_), _) => "fails".into(),
-                (None, Some(count)) => format!("{}{mark}", grouped(count)),
+                (None, Some(count)) => match row.unit.filter(|_| with_unit) {
+                    Some(unit) => format!("{} {unit}{mark}", grouped(count)),
+                    None => format!("{}{mark}", grouped(count)),
+                },
                 (None, None) => "–".into(),
             }
         }
         Column::Scaled => match (&row.count, row.unit) {
             (Some(count), Some(unit)) if count.is_const() && units != Units::Raw => {
-                with_unit(count, units, unit)
+                units::with_unit(count, units, unit)
             }
             (Some(_), Some(unit)) => unit.to_string(),
             _ => String::new(),
@@ -336,6 +300,42 @@ fn legend(rows: &[Row]) -> String {
         .filter(|(level, _)| has(*level))
         .map(|(_, note)| format!("\n{note}\n"))
         .collect()
+}
+
+/// The parameters in a line: what most conventions give, and those that give something else.
+fn parameters(rows: &[Row]) -> String {
+    let mut values: Vec<(&Dim, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let Some(params) = &row.params else { continue };
+        match values.iter_mut().find(|(value, _)| *value == params) {
+            Some((_, names)) => names.push(&row.convention),
+            None => values.push((params, vec![&row.convention])),
+        }
+    }
+    values.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    let texts: Vec<String> = values
+        .iter()
+        .enumerate()
+        .map(|(index, (value, names))| match index {
+            0 => grouped(value),
+            _ => format!("{} ({})", grouped(value), names.join(", ")),
+        })
+        .collect();
+    if texts.is_empty() {
+        return String::new();
+    }
+    let (mut out, mut width) = (String::from("\nParameters:"), 11);
+    for (index, text) in texts.iter().enumerate() {
+        let end = if index + 1 < texts.len() { ";" } else { "" };
+        let length = text.chars().count() + end.len() + 1;
+        if width + length > usize::from(terminal_width()) {
+            out.push_str("\n ");
+            width = 1;
+        }
+        width += length;
+        out += &format!(" {text}{end}");
+    }
+    out + "\n"
 }
 
 /// The terminal's columns; elsewhere wide enough that most reasons stay on one line.

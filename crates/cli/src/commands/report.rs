@@ -2,18 +2,26 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use modelcost_analysis::bridge::bridge;
-use modelcost_core::convention::{Convention, Options};
+use modelcost_analysis::growth::{Growth, growth};
+use modelcost_analysis::sweep::{self, Axis};
+use modelcost_core::convention::{Convention, Options as CountOptions, Standing};
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
 use modelcost_core::report::Report;
-use modelcost_reader::Model;
+use modelcost_core::trace::Shape;
+use modelcost_reader::{Model, Options};
+use smol_str::SmolStr;
 
+use super::sweep::{INPUT_SIZE, image};
 use super::{all_conventions, convention, open};
 use crate::args::{ReportArgs, Units};
 use crate::errors::Failed;
 use crate::svg;
 use crate::treemap;
 use crate::units::{grouped, shape, share, with_unit};
+
+/// More rows than these are folded away at first.
+const MOST_ROWS: usize = 60;
 
 /// One convention's answer.
 struct Column {
@@ -29,22 +37,22 @@ pub fn run(args: &ReportArgs) -> Result<String, Failed> {
         .into_iter()
         .map(|convention| {
             let result = convention
-                .count(&model.trace, &Options::default())
+                .count(&model.trace, &CountOptions::default())
                 .map_err(|failure| failure.to_string());
             Column { convention, result }
         })
         .collect();
     let report = main
-        .count(&model.trace, &Options::default())
+        .count(&model.trace, &CountOptions::default())
         .map_err(|failure| Failed::input(format!("{}: {failure}", args.model.display())))?;
-    let sweep = sweep(args, main);
+    let growing = growing(&model, args, main);
     let page = page(
         &model,
         main,
         &report,
         &columns,
         args.against.as_deref(),
-        &sweep,
+        growing.as_ref(),
     )?
     .into_string();
     match &args.output {
@@ -58,27 +66,92 @@ pub fn run(args: &ReportArgs) -> Result<String, Failed> {
     }
 }
 
-/// The count at a few image sides, where the model can be read at other sizes.
-fn sweep(args: &ReportArgs, convention: &dyn Convention) -> Vec<(f64, Dim)> {
-    let Ok(options) = args.read.options() else {
-        return Vec::new();
-    };
-    let mut points = Vec::new();
-    for side in (128..=512).step_by(32) {
-        let Some(options) = super::sweep::with_side(&args.model, &options, side) else {
-            return Vec::new();
-        };
-        let Ok(model) = modelcost_reader::open(&args.model, &options) else {
-            continue;
-        };
-        let Ok(report) = convention.count(&model.trace, &Options::default()) else {
-            continue;
-        };
-        if let Some(cost) = report.count.filter(|cost| cost.count().is_const()) {
-            points.push((side as f64, cost.count().clone()));
+/// How the count grows.
+struct Growing {
+    /// What is varied, in words.
+    title: &'static str,
+    axis: Axis,
+    points: Vec<(f64, Dim)>,
+    growth: Option<Growth>,
+}
+
+/// The count at other sizes of the image or other lengths of the text, where the file allows them.
+fn growing(model: &Model, args: &ReportArgs, convention: &dyn Convention) -> Option<Growing> {
+    let options = args.read.options().ok()?;
+    let trace = &model.trace;
+    let (title, axis, at): (_, _, Dimension) = match image(trace) {
+        Some((_, shape)) => {
+            let side = u64::try_from(shape[3].as_const()?).ok()?;
+            let step = if side < 96 { (side / 2).max(1) } else { 32 };
+            let sizes = (4..=16).map(|n| n * step).collect();
+            ("By image side", (INPUT_SIZE, sizes), Dimension::Image)
         }
-    }
-    points
+        None => {
+            let (_, first) = trace.inputs.first()?;
+            let first = trace.tensor(*first);
+            let is_text = first.dtype.is_some_and(|dtype| !dtype.is_floating_point());
+            let length = first
+                .shape
+                .as_ref()?
+                .iter()
+                .max_by_key(|dim| dim.as_const())?;
+            length.as_const().filter(|_| is_text)?;
+            let sizes = (6..=12).map(|power| 1 << power).collect();
+            (
+                "By sequence length",
+                ("seq", sizes),
+                Dimension::Length(length.clone()),
+            )
+        }
+    };
+    let axis = Axis {
+        name: axis.0.into(),
+        sizes: axis.1,
+    };
+    let shapes = |size: &Dim| -> Vec<(SmolStr, Shape)> {
+        let inputs = trace.inputs.iter();
+        let shapes = inputs.filter_map(|(name, id)| {
+            let mut shape = trace.tensor(*id).shape.clone()?;
+            match &at {
+                Dimension::Image if shape.len() == 4 => shape[2..].fill(size.clone()),
+                Dimension::Image => {}
+                Dimension::Length(length) => {
+                    for dim in shape.iter_mut().filter(|dim| *dim == length) {
+                        *dim = size.clone();
+                    }
+                }
+            }
+            Some((name.clone(), shape))
+        });
+        shapes.collect()
+    };
+    let unbound = open(&args.model, &Options::default()).ok()?;
+    let read = |sizes: &[(String, Dim)]| match sizes {
+        [(_, size)] => unbound.at_shapes(&options, &shapes(size)),
+        _ => Err("a report sweeps one dimension".into()),
+    };
+    let swept = sweep::sweep(std::slice::from_ref(&axis), &read, convention);
+    let points: Vec<(f64, Dim)> = swept
+        .points
+        .iter()
+        .filter_map(|point| Some((point.at.first()?.1 as f64, point.count.clone().ok()?)))
+        .filter(|(_, count)| count.is_const())
+        .collect();
+    let growth = swept
+        .polynomial()
+        .and_then(|count| growth(count, &axis.name));
+    (points.len() > 2).then_some(Growing {
+        title,
+        axis,
+        points,
+        growth,
+    })
+}
+
+/// What of the inputs follows the axis.
+enum Dimension {
+    Image,
+    Length(Dim),
 }
 
 fn page(
@@ -87,18 +160,18 @@ fn page(
     report: &Report,
     columns: &[Column],
     against: Option<&str>,
-    sweep: &[(f64, Dim)],
+    growing: Option<&Growing>,
 ) -> Result<Markup, Failed> {
     let trace = &model.trace;
     let total = report.count.as_ref().map(|cost| cost.count().clone());
     let unit = report.convention.unit;
     let other = match against {
         Some(name) => Some(self::convention(name)?),
-        // The convention whose number differs most tells most.
+        // The well-known convention whose number differs most tells most.
         None => furthest(columns, convention),
     };
     let bridge = other.and_then(|other| {
-        let other = other.count(trace, &Options::default()).ok()?;
+        let other = other.count(trace, &CountOptions::default()).ok()?;
         bridge(trace, report, &other)
     });
     let inputs: Vec<String> = trace
@@ -125,7 +198,7 @@ fn page(
             body {
                 header {
                     h1 { (trace.name) }
-                    p.faint { (model.path.display()) " · " (inputs.join(", ")) }
+                    p.faint { (model.path.file_name().unwrap_or_default().to_string_lossy()) " · " (inputs.join(", ")) }
                     div.figures {
                         @if let Some(total) = &total {
                             (figure(&with_unit(total, Units::Auto, unit), &grouped(total), &report.convention.identity()))
@@ -144,24 +217,29 @@ fn page(
                         section {
                             h2 { "Where it goes" }
                             p.faint { "Area is the share of " (grouped(total)) " " (unit) "s under " (report.convention.identity()) "." }
-                            (PreEscaped(treemap::svg(report)))
+                            div.scroll { (PreEscaped(treemap::svg(trace, report))) }
                         }
                     }
                     @if let Some(bridge) = &bridge {
                         section {
                             h2 { "From " (bridge.from) " to " (bridge.to) }
-                            (PreEscaped(svg::waterfall(bridge)))
+                            div.scroll { (PreEscaped(svg::waterfall(bridge))) }
                         }
                     }
-                    @if sweep.len() > 2 {
+                    @if let Some(growing) = growing {
                         section {
-                            h2 { "By image side" }
-                            (PreEscaped(svg::curve(sweep, "side", &report.convention.identity())))
+                            h2 { (growing.title) }
+                            div.scroll { (PreEscaped(svg::curve(&growing.points, &growing.axis.name, &report.convention.identity()))) }
+                            @if let Some(growth) = &growing.growth {
+                                p.faint { (growth.order) ", from " code { (growth.leading) } }
+                            }
                         }
                     }
                     section {
-                        h2 { "Layers" }
-                        (table_of_layers(report, total.as_ref()))
+                        details open[report.layers.len() <= MOST_ROWS] {
+                            summary { h2 { "Layers" } }
+                            (table_of_layers(report, total.as_ref()))
+                        }
                     }
                     @if report.fidelity.level != Level::Exact {
                         section {
@@ -195,6 +273,10 @@ fn furthest(columns: &[Column], from: &dyn Convention) -> Option<&'static dyn Co
         .and_then(count)?;
     columns
         .iter()
+        .filter(|column| {
+            let info = column.convention.info();
+            matches!(info.standing, Standing::Builtin | Standing::Common)
+        })
         .filter_map(|column| {
             Some((
                 column.convention,
@@ -212,7 +294,7 @@ fn figure(large: &str, exact: &str, label: &str) -> Markup {
 
 fn table_of_conventions(columns: &[Column], main: &dyn Convention) -> Markup {
     html! {
-        table {
+        table.conventions {
             thead { tr { th { "convention" } th.number { "count" } th { "unit" } th.number { "parameters" } th { "why" } } }
             tbody {
                 @for column in columns {
@@ -224,10 +306,10 @@ fn table_of_conventions(columns: &[Column], main: &dyn Convention) -> Markup {
                                 td.number { (report.count.as_ref().map_or("–".into(), |cost| grouped(cost.count()))) }
                                 td { (info.unit) }
                                 td.number { (report.params.as_ref().map_or("–".into(), grouped)) }
-                                td.faint { (info.summary) }
+                                td.faint.why { (info.summary) }
                             }
                             Err(message) => {
-                                td.number { "fails" } td { (info.unit) } td.number { "–" } td.faint { (message) }
+                                td.number { "fails" } td { (info.unit) } td.number { "–" } td.faint.why { (message) }
                             }
                         }
                     }
@@ -239,7 +321,7 @@ fn table_of_conventions(columns: &[Column], main: &dyn Convention) -> Markup {
 
 fn table_of_layers(report: &Report, total: Option<&Dim>) -> Markup {
     html! {
-        table {
+        table.layers {
             thead { tr { th { "layer" } th { "class" } th { "output" } th.number { "parameters" } th.number { "count" } th.number { "share" } } }
             tbody {
                 @for layer in report.layers.iter().filter(|layer| !layer.path.is_empty()) {
@@ -275,4 +357,12 @@ tr.main{background:var(--card);font-weight:600}tr.container td{color:var(--faint
 td:first-child{white-space:nowrap}
 svg{width:100%;height:auto}footer{margin-top:4rem}
 section{overflow-x:auto}
+summary{cursor:pointer}summary h2{display:inline-block}
+@media(max-width:44rem){
+body{padding:1.25rem .75rem 3rem}section{overflow-x:visible}
+.conventions thead{display:none}.conventions tr{display:grid;grid-template-columns:1fr auto auto;border-bottom:1px solid var(--line)}
+.conventions td{border:0}.conventions td:nth-child(4){display:none}.conventions .why{grid-column:1/-1;padding-top:0}
+.layers th:nth-child(2),.layers td:nth-child(2),.layers th:nth-child(3),.layers td:nth-child(3),.layers th:nth-child(4),.layers td:nth-child(4){display:none}
+.scroll{overflow-x:auto}.scroll svg{min-width:44rem}
+}
 ";

@@ -1,16 +1,18 @@
 //! Cost as a function of one or two dimensions.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use modelcost_analysis::growth::{Growth, crossing, growth};
-use modelcost_core::convention::{Convention, Options as CountOptions};
+use modelcost_analysis::groups::{Crossing, crossings};
+use modelcost_analysis::growth::{Growth, growth};
+use modelcost_analysis::sweep::{self, Axis};
+use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
-use modelcost_core::report::Report;
+use modelcost_core::trace::{Shape, Trace};
 use modelcost_reader::{Model, Options};
 use serde::Serialize;
+use smol_str::SmolStr;
 
-use super::convention;
+use super::{convention, open};
 use crate::args::{SweepArgs, SweepFormat};
 use crate::errors::Failed;
 use crate::render::{csv_line, json_text, markdown_table};
@@ -20,26 +22,12 @@ use crate::units::grouped;
 /// More points than any chart shows.
 const MOST_POINTS: usize = 10_000;
 
-/// A dimension and the sizes to try.
-struct Axis {
-    name: String,
-    sizes: Vec<u64>,
-}
-
 #[derive(Serialize)]
 struct Point {
     at: Vec<(String, u64)>,
     count: Option<Dim>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Crossing {
-    above: String,
-    below: String,
-    dimension: String,
-    from: u64,
 }
 
 #[derive(Serialize)]
@@ -56,16 +44,25 @@ pub fn run(args: &SweepArgs) -> Result<String, Failed> {
     let convention = convention(&args.convention)?;
     let axes = axes(args)?;
     let options = args.read_options().map_err(Failed::input)?;
-    let symbolic = symbolic(args, &options, &axes, convention);
-    let mut points = Vec::new();
-    for at in grid(&axes) {
-        let result = evaluate(args, &options, convention, symbolic.as_ref(), &at);
-        let (count, failure) = match result {
-            Ok(count) => (Some(count), None),
-            Err(message) => (None, Some(message)),
-        };
-        points.push(Point { at, count, failure });
-    }
+    let model = open(&args.model, &Options::default())?;
+    let side = match args.input_size {
+        Some(_) => Some(image_of(&model, &options)?),
+        None => None,
+    };
+    let swept = sweep::sweep(
+        &axes,
+        &|sizes| read_at(&model, &options, side.as_ref(), sizes),
+        convention,
+    );
+    let points: Vec<Point> = swept
+        .points
+        .iter()
+        .map(|point| Point {
+            at: point.at.clone(),
+            count: point.count.clone().ok(),
+            failure: point.count.clone().err(),
+        })
+        .collect();
     if points.iter().all(|point| point.count.is_none())
         && let Some(Point {
             failure: Some(message),
@@ -74,18 +71,19 @@ pub fn run(args: &SweepArgs) -> Result<String, Failed> {
     {
         return Err(Failed::input(message.clone()));
     }
-    let total = symbolic
-        .as_ref()
-        .and_then(|(_, report)| report.count.as_ref())
-        .map(|cost| cost.count().clone());
+    let total = swept.polynomial().cloned();
     let growth: Vec<Growth> = total
         .iter()
         .flat_map(|total| axes.iter().filter_map(|axis| growth(total, &axis.name)))
         .collect();
-    let crossings = symbolic
-        .as_ref()
-        .map(|(_, report)| crossings(report, &axes))
-        .unwrap_or_default();
+    let crossings: Vec<Crossing> = swept
+        .symbolic
+        .iter()
+        .flat_map(|(trace, report)| {
+            let of_axis = |axis: &Axis| crossings(trace, report, &axis.name);
+            axes.iter().flat_map(of_axis)
+        })
+        .collect();
     let document = Document {
         schema: "modelcost-sweep/1",
         convention: convention.info().identity(),
@@ -110,92 +108,51 @@ pub fn run(args: &SweepArgs) -> Result<String, Failed> {
     })
 }
 
-/// The model with the axes left free, where the file allows it.
-fn symbolic(
-    args: &SweepArgs,
-    options: &Options,
-    axes: &[Axis],
-    convention: &dyn Convention,
-) -> Option<(Model, Report)> {
-    let symbols: Vec<(String, Dim)> = axes
-        .iter()
-        .map(|axis| (axis.name.clone(), Dim::symbol(axis.name.as_str())))
-        .collect();
-    let options = with_sizes(args, options, &symbols)?;
-    let model = modelcost_reader::open(&args.model, &options).ok()?;
-    let report = convention
-        .count(&model.trace, &CountOptions::default())
-        .ok()?;
-    let total = report.count.as_ref()?.count();
-    // A symbol that does not reach the count was bound away, or has no effect: try points instead.
-    let reaches = axes
-        .iter()
-        .all(|axis| total.symbols().contains(axis.name.as_str()));
-    reaches.then_some((model, report))
+/// The input that `--input-size` is about.
+fn image_of(model: &Model, options: &Options) -> Result<(SmolStr, Shape), Failed> {
+    let resized = model.resized(options);
+    let trace = resized.map_err(|error| Failed::open(&error))?.trace;
+    image(&trace).ok_or_else(|| {
+        Failed::input(
+            "--input-size needs a first input of four dimensions (batch, channels, height, width)",
+        )
+    })
 }
 
-/// The reader's options with the first input, an image, at a given side; `None` for other inputs.
-pub fn with_side(model: &Path, options: &Options, side: impl Into<Dim>) -> Option<Options> {
-    let opened = modelcost_reader::open(model, options).ok()?;
-    let (input, id) = opened.trace.inputs.first()?;
-    let mut shape = opened.trace.tensor(*id).shape.clone()?;
-    let side = side.into();
-    let [_, _, height, width] = &mut shape[..] else {
-        return None;
-    };
-    (*height, *width) = (side.clone(), side);
-    let mut options = options.clone();
-    options.inputs.push((Some(input.clone()), shape));
-    Some(options)
-}
-
-/// The reader's options with the axes at given sizes.
-fn with_sizes(args: &SweepArgs, options: &Options, sizes: &[(String, Dim)]) -> Option<Options> {
-    let mut options = options.clone();
-    for (name, size) in sizes {
-        if args.input_size.is_some() && name == INPUT_SIZE {
-            options = with_side(&args.model, &options, size.clone())?;
-        } else {
-            options.dims.insert(name.as_str().into(), size.clone());
-        }
-    }
-    Some(options)
+/// The first input of a model, when it is an image: its name and shape.
+pub fn image(trace: &Trace) -> Option<(SmolStr, Shape)> {
+    let (name, id) = trace.inputs.first()?;
+    let shape = trace.tensor(*id).shape.clone()?;
+    (shape.len() == 4).then(|| (name.clone(), shape))
 }
 
 /// The name of the axis that `--input-size` makes.
-const INPUT_SIZE: &str = "side";
+pub const INPUT_SIZE: &str = "side";
 
-fn evaluate(
-    args: &SweepArgs,
+/// A model with its axes at given sizes. `image` is the input that the axis `side` is about.
+pub fn read_at(
+    model: &Model,
     options: &Options,
-    convention: &dyn Convention,
-    symbolic: Option<&(Model, Report)>,
-    at: &[(String, u64)],
-) -> Result<Dim, String> {
-    if let Some(total) = symbolic.and_then(|(_, report)| report.count.as_ref()) {
-        let size = |name: &str| {
-            at.iter()
-                .find(|(axis, _)| axis == name)
-                .map(|(_, size)| Dim::from(*size))
-        };
-        return Ok(total.count().substitute(&size));
+    image: Option<&(SmolStr, Shape)>,
+    sizes: &[(String, Dim)],
+) -> Result<Trace, String> {
+    let mut options = options.clone();
+    for (name, size) in sizes {
+        match image {
+            Some((input, shape)) if name == INPUT_SIZE => {
+                let mut shape = shape.clone();
+                shape[2..].fill(size.clone());
+                options.inputs.push((Some(input.clone()), shape));
+            }
+            _ => {
+                options.dims.insert(name.as_str().into(), size.clone());
+            }
+        }
     }
-    let sizes: Vec<(String, Dim)> = at
-        .iter()
-        .map(|(name, size)| (name.clone(), Dim::from(*size)))
-        .collect();
-    let options = with_sizes(args, options, &sizes).ok_or_else(|| {
-        "--input-size needs a first input of four dimensions (batch, channels, height, width)"
-            .to_string()
-    })?;
-    let model = modelcost_reader::open(&args.model, &options).map_err(|error| error.to_string())?;
-    let report = convention
-        .count(&model.trace, &CountOptions::default())
-        .map_err(|failure| failure.to_string())?;
-    let cost = report
-        .count
-        .ok_or_else(|| format!("{} counts parameters only", convention.info().identity()))?;
-    Ok(cost.count().clone())
+    match model.resized(&options) {
+        Ok(model) => Ok(model.trace),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn axes(args: &SweepArgs) -> Result<Vec<Axis>, Failed> {
@@ -278,55 +235,6 @@ fn sizes(range: &str) -> Result<Vec<u64>, Failed> {
         }
     }
     Ok(out)
-}
-
-fn grid(axes: &[Axis]) -> Vec<Vec<(String, u64)>> {
-    axes.iter().fold(vec![Vec::new()], |points, axis| {
-        points
-            .iter()
-            .flat_map(|point| {
-                axis.sizes.iter().map(move |size| {
-                    let mut point = point.clone();
-                    point.push((axis.name.clone(), *size));
-                    point
-                })
-            })
-            .collect()
-    })
-}
-
-/// Where one child of the model, or one kind of its leaves, passes another.
-fn crossings(report: &Report, axes: &[Axis]) -> Vec<Crossing> {
-    let mut out = Vec::new();
-    // The classes of counted leaves, summed: attention against the MLP is what people ask for.
-    let mut classes: Vec<(String, Dim)> = Vec::new();
-    for layer in report.layers.iter().filter(|layer| !layer.is_container) {
-        let Some(count) = &layer.count else { continue };
-        match classes
-            .iter_mut()
-            .find(|(class, _)| *class == layer.class.as_str())
-        {
-            Some((_, sum)) => *sum += count,
-            None => classes.push((layer.class.to_string(), count.clone())),
-        }
-    }
-    for axis in axes {
-        for (above, a) in &classes {
-            for (below, b) in &classes {
-                if above != below
-                    && let Some(from) = crossing(a, b, &axis.name)
-                {
-                    out.push(Crossing {
-                        above: above.clone(),
-                        below: below.clone(),
-                        dimension: axis.name.clone(),
-                        from,
-                    });
-                }
-            }
-        }
-    }
-    out
 }
 
 fn rows(document: &Document) -> Vec<Vec<String>> {
@@ -421,12 +329,25 @@ fn text(axes: &[Axis], document: &Document, convention: &dyn Convention) -> Stri
     for crossing in &document.crossings {
         let _ = writeln!(
             out,
-            "{} passes {} at {} = {}",
-            crossing.above,
+            "{} pass{} {} at {} = {}",
+            capitalized(&crossing.above),
+            if crossing.above.ends_with('s') {
+                ""
+            } else {
+                "es"
+            },
             crossing.below,
             crossing.dimension,
             grouped(&Dim::from(crossing.from))
         );
     }
     out
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().collect::<String>() + characters.as_str(),
+        None => String::new(),
+    }
 }

@@ -1,24 +1,25 @@
 //! Which convention gave a reported number.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use modelcost_analysis::figure::Figure;
-use modelcost_analysis::reconcile::{
-    Reading, Reconciliation, TableRow, reconcile, reconcile_table,
-};
+use modelcost_analysis::reconcile::{Reading, Reconciliation, reconcile};
 use modelcost_analysis::scenario::{NotTried, Scenarios, Variation, scenarios};
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
+use modelcost_core::trace::Trace;
 use modelcost_reader::Options;
 use serde::Serialize;
 
 use super::{all_conventions, convention, open};
-use crate::args::{ReconcileArgs, TextFormat};
+use crate::args::{ReconcileArgs, ReconcileFormat};
 use crate::errors::Failed;
-use crate::render::json_text;
+use crate::render::{json_text, markdown_table};
 use crate::units::grouped;
+
+mod table;
 
 const BOLD: Style = Style::new().bold();
 const FITS: Style = AnsiColor::Green.on_default();
@@ -32,14 +33,6 @@ struct Document<'a> {
     not_tried: &'a [NotTried],
 }
 
-#[derive(Serialize)]
-struct TableDocument<'a> {
-    schema: &'static str,
-    #[serde(flatten)]
-    answer: &'a modelcost_analysis::reconcile::TableAnswer,
-    rows: &'a [TableRow],
-}
-
 pub fn run(args: &ReconcileArgs) -> Result<String, Failed> {
     let conventions: Vec<&dyn Convention> = if args.convention.is_empty() {
         all_conventions()
@@ -50,19 +43,20 @@ pub fn run(args: &ReconcileArgs) -> Result<String, Failed> {
             .collect::<Result<_, _>>()?
     };
     match (&args.table, &args.model, &args.reported) {
-        (Some(table), _, _) => run_table(table, args, &conventions),
+        (Some(table), _, _) => table::run(table, args, &conventions),
         (None, Some(model), Some(reported)) => {
             let params = args.reported_params.as_deref().map(figure).transpose()?;
             let figure = figure(reported)?;
             let scenarios = variations(model, args)?;
             let answer = reconcile(&scenarios.tried, &conventions, &figure, params.as_ref());
             Ok(match args.format {
-                TextFormat::Json => json_text(&Document {
+                ReconcileFormat::Json => json_text(&Document {
                     schema: "modelcost-reconcile/1",
                     answer: &answer,
                     not_tried: &scenarios.not_tried,
                 }),
-                TextFormat::Text => text(&answer, &scenarios, reported, args.most),
+                ReconcileFormat::Text => text(&answer, &scenarios, reported, args.most),
+                ReconcileFormat::Markdown => markdown(&answer, args.most),
             })
         }
         _ => Err(Failed::input(
@@ -79,17 +73,52 @@ fn figure(text: &str) -> Result<Figure, Failed> {
 /// The model as it is, and what papers vary.
 fn variations(path: &Path, args: &ReconcileArgs) -> Result<Scenarios, Failed> {
     let options = args.read.options().map_err(Failed::input)?;
+    scenarios_of(path, &options, &args.sizes)
+}
+
+fn scenarios_of(path: &Path, options: &Options, sizes: &[u64]) -> Result<Scenarios, Failed> {
+    let model = read_model(path, options)?;
     let file = open(path, &Options::default())?;
-    let has_none = options.dims.is_empty() && options.inputs.is_empty() && options.batch.is_none();
-    let model = if has_none {
-        file.trace.clone()
-    } else {
-        let resized = file.resized(&options);
-        resized.map_err(|error| Failed::open(&error))?.trace
-    };
-    Ok(scenarios(model, &args.sizes, &|shapes| {
-        file.at_shapes(&options, shapes)
+    Ok(scenarios(model, sizes, &|shapes| {
+        file.at_shapes(options, shapes)
     }))
+}
+
+fn read_model(path: &Path, options: &Options) -> Result<Trace, Failed> {
+    Ok(open(path, options)?.trace)
+}
+
+/// What a reading assumes, in words.
+fn assumed(reading: &Reading) -> String {
+    match &reading.changes[..] {
+        [] => "as the tool prints it".into(),
+        changes => changes.join(", "),
+    }
+}
+
+fn value(reading: &Reading) -> String {
+    grouped(&Dim::Const(reading.value as i128))
+}
+
+fn markdown(answer: &Reconciliation, most: usize) -> String {
+    let rows = answer.readings.iter().take(most).map(|reading| {
+        let last = if reading.fits {
+            reading.plausibility().to_string()
+        } else {
+            format!("{:+.2}%", reading.gap * 100.0)
+        };
+        let unit = reading.unit.to_string();
+        vec![
+            value(reading),
+            unit,
+            reading.convention.clone(),
+            assumed(reading),
+            last,
+        ]
+    });
+    let heads = ["value", "unit", "convention", "assumed", "how plain"];
+    let right = [true, false, false, false, false];
+    markdown_table(&heads, &right, &rows.collect::<Vec<_>>())
 }
 
 fn text(answer: &Reconciliation, scenarios: &Scenarios, reported: &str, most: usize) -> String {
@@ -117,11 +146,6 @@ fn text(answer: &Reconciliation, scenarios: &Scenarios, reported: &str, most: us
             .map(|reading| f(reading).chars().count())
             .max()
             .unwrap_or(0)
-    };
-    let value = |reading: &Reading| grouped(&Dim::Const(reading.value as i128));
-    let assumed = |reading: &Reading| match &reading.changes[..] {
-        [] => "as the tool prints it".to_string(),
-        changes => changes.join(", "),
     };
     let (value_width, name_width) = (width(&value), width(&|reading| reading.convention.clone()));
     let assumed_width = width(&assumed);
@@ -173,84 +197,4 @@ fn text(answer: &Reconciliation, scenarios: &Scenarios, reported: &str, most: us
         );
     }
     out
-}
-
-fn run_table(
-    table: &Path,
-    args: &ReconcileArgs,
-    conventions: &[&dyn Convention],
-) -> Result<String, Failed> {
-    let text = std::fs::read_to_string(table)
-        .map_err(|error| Failed::input(format!("cannot read {}: {error}", table.display())))?;
-    let folder = table.parent().unwrap_or(Path::new(""));
-    let mut rows = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        // The first line may be a header, and empty lines are nobody's row.
-        if line.trim().is_empty()
-            || line.starts_with('#')
-            || (number == 0 && cells.get(1).is_some_and(|c| c.parse::<Figure>().is_err()))
-        {
-            continue;
-        }
-        let [model, reported, ..] = cells[..] else {
-            let message = format!(
-                "{}:{}: a row is MODEL,FIGURE or MODEL,FIGURE,UNIT",
-                table.display(),
-                number + 1
-            );
-            return Err(Failed::input(message));
-        };
-        let path: PathBuf = folder.join(model);
-        let unit = cells.get(2).map(|unit| unit.to_ascii_uppercase());
-        let scenarios = variations(&path, args)?;
-        let mut answer = reconcile(&scenarios.tried, conventions, &figure(reported)?, None);
-        if let Some(unit) = unit.filter(|unit| !unit.is_empty()) {
-            answer
-                .readings
-                .retain(|reading| unit.starts_with(&reading.unit.to_string()));
-        }
-        rows.push(TableRow {
-            name: model.to_string(),
-            answer,
-        });
-    }
-    let answer = reconcile_table(&rows);
-    if args.format == TextFormat::Json {
-        return Ok(json_text(&TableDocument {
-            schema: "modelcost-reconcile-table/1",
-            answer: &answer,
-            rows: &rows,
-        }));
-    }
-    let mut out = String::new();
-    let _ = match (&answer.convention, answer.unit) {
-        (Some(convention), Some(unit)) => writeln!(
-            out,
-            "{BOLD}{convention} in {unit}s{BOLD:#} explains {} of {} rows",
-            answer.explained.len(),
-            rows.len()
-        ),
-        _ => writeln!(out, "{BOLD}No convention explains any row{BOLD:#}"),
-    };
-    for name in &answer.unexplained {
-        let Some(row) = rows.iter().find(|row| row.name == *name) else {
-            continue;
-        };
-        let best = row.answer.readings.first();
-        let reading = best.map_or("no reading".to_string(), |reading| {
-            let fits = if reading.fits { "fits" } else { "nearest" };
-            format!(
-                "{fits}: {} {}",
-                reading.convention,
-                reading.changes.join(", ")
-            )
-        });
-        let _ = writeln!(
-            out,
-            "  not {name} ({})  {FAINT}{reading}{FAINT:#}",
-            row.answer.reported
-        );
-    }
-    Ok(out)
 }

@@ -267,7 +267,7 @@ def strip_program(path):
         for name, part in parts.items():
             data = "/data/" in name and not name.endswith("_config.json")
             if not data and not name.endswith(".pt"):
-                archive.writestr(zipfile.ZipInfo(name), without_paths(part.decode()))
+                archive.writestr(zipfile.ZipInfo(name), without_paths(part.decode()), zipfile.ZIP_DEFLATED)
 
 
 def strip_onnx(path):

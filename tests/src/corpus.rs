@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 pub struct Expected {
     /// `tv/alexnet`
     pub model: String,
+    /// The shapes of its inputs.
+    #[serde(default)]
+    pub inputs: Vec<Vec<i64>>,
     /// What each tool printed, by its name and release.
     pub tools: Map<String, Value>,
     /// What some tools gave for every layer.

@@ -157,6 +157,15 @@ pub fn complete(signature: Option<&Signature>, given: &[Argument]) -> Vec<Argume
     let Some(signature) = signature else {
         return given.to_vec();
     };
+    // A schema under other names than the program's says nothing of what is left out.
+    let is_given = |name: &SmolStr| given.iter().any(|argument| argument.name == *name);
+    let required = signature
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.default.is_none());
+    if !required.clone().all(|parameter| is_given(&parameter.name)) {
+        return given.to_vec();
+    }
     let mut out = Vec::with_capacity(signature.parameters.len().max(given.len()));
     for parameter in &signature.parameters {
         let same = |argument: &&Argument| argument.name == parameter.name;

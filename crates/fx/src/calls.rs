@@ -505,7 +505,10 @@ impl<'a> Emitter<'_, 'a> {
     }
 
     fn operator(&mut self, call: &Call) {
-        let arguments = complete(crate::schemas::schema(&call.op), &call.arguments);
+        let arguments = complete(
+            modelcost_torch::operators::signature(&call.op),
+            &call.arguments,
+        );
         let target = Target::Operator(call.op.clone());
         let id = self.builder.begin(target, arguments.clone(), None);
         modelcost_torch::dispatch::expand(self.builder, &call.op, &arguments, &call.output);

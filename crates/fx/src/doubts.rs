@@ -36,6 +36,8 @@ pub enum Doubt {
     Recomputed,
     /// A layer runs as one operator.
     Fused,
+    /// What a layer does is not divided among its parts.
+    Flattened,
 }
 
 impl Doubt {
@@ -45,7 +47,9 @@ impl Doubt {
                 &[Layer::Functions]
             }
             Doubt::Recomputed => &[Layer::Operators],
-            Doubt::Fused => &[Layer::Modules, Layer::Functions, Layer::Operators],
+            Doubt::Fused | Doubt::Flattened => {
+                &[Layer::Modules, Layer::Functions, Layer::Operators]
+            }
             Doubt::Site
             | Doubt::Outputs
             | Doubt::Unseen
@@ -96,6 +100,10 @@ impl Doubt {
                 "a module is never called, so its class is not in the program",
                 "the class is taken from what it holds",
             ),
+            Doubt::Flattened => (
+                "the program does not divide what a layer does among its parts",
+                "the calls of the parts are missing; newer releases of torch write them down",
+            ),
             Doubt::Fused => (
                 "a layer runs as one operator, and what it calls is not in the program",
                 "not counted; newer releases of torch write it down",
@@ -138,7 +146,7 @@ impl Doubts {
             };
             let note = format!("{what}{times}, such as {example}{taken}");
             let level = match doubt {
-                Doubt::Fused => Level::Partial,
+                Doubt::Fused | Doubt::Flattened => Level::Partial,
                 _ => Level::Reconstructed,
             };
             fidelity.doubt(doubt.layers(), level, note);

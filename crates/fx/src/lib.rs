@@ -19,7 +19,6 @@ mod layout;
 mod modules;
 mod operators;
 mod passing;
-mod schemas;
 mod site;
 mod stack;
 mod unknown;

@@ -48,6 +48,14 @@ pub fn modules(
             continue;
         };
         attribute(trace, ModuleId::new(index), call, doubts);
+        let module = &trace.modules[index];
+        let works = |child: &ModuleId| {
+            !called[child.index()].is_empty() || trace.module(*child).parameters.is_empty()
+        };
+        let composite = module.class.name.starts_with("torch.nn.Transformer");
+        if composite && !module.children.iter().all(|(_, child)| works(child)) {
+            doubts.add(Doubt::Flattened, || module.class.short_name().into());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an exported program says of modules, parameters and buffers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use modelcost_core::dtype::DType;
 use modelcost_core::trace::{Origin, TraceBuilder};
@@ -32,11 +32,25 @@ pub fn build<'a>(
     storages: &Storages,
     symbols: &mut Symbols,
 ) -> Tree<'a> {
-    let states = states(program, payloads, storages, symbols);
-    let paths = paths(program, called, &states);
-    let mut tree = modelcost_fx::tree(builder, &paths, called, states);
+    let States { listed, again } = states(program, payloads, storages, symbols);
+    let paths = paths(program, called, &listed);
+    let mut tree = modelcost_fx::tree(builder, &paths, called, listed);
+    for (value, first) in again {
+        if let Some(same) = tree.values.get(first).cloned() {
+            tree.values.insert(value, same);
+        }
+    }
     constants(builder, &mut tree, symbols, &program.graph_module.graph);
     tree
+}
+
+/// What a program says of its parameters and buffers.
+struct States<'a> {
+    /// Each once.
+    listed: Vec<State<'a>>,
+    /// Values that have the name of another one: torch 2.5 lists a tied weight once for each of its
+    /// uses, and always under one name.
+    again: Vec<(&'a str, &'a str)>,
 }
 
 /// All parameters and buffers: those of the signature, then those that only the weights list.
@@ -45,15 +59,20 @@ fn states<'a>(
     payloads: Option<&'a Payloads<'a>>,
     storages: &Storages,
     symbols: &mut Symbols,
-) -> Vec<State<'a>> {
+) -> States<'a> {
     let graph = &program.graph_module.graph;
     let mut out: Vec<State<'a>> = Vec::new();
-    let mut known: HashSet<&'a str> = HashSet::new();
+    let mut known: HashMap<&'a str, Option<&'a str>> = HashMap::new();
+    let mut again = Vec::new();
     let mut add =
         |full: &'a str, value: Option<&'a str>, meta: Option<&'a TensorMeta<'a>>, kind| {
-            if !known.insert(full) {
+            if let Some(first) = known.get(full) {
+                if let (Some(value), Some(first)) = (value, first) {
+                    again.push((value, *first));
+                }
                 return;
             }
+            known.insert(full, value);
             let (owner, name) = full.rsplit_once('.').unwrap_or(("", full));
             let shape = meta.map(|meta| meta.sizes.iter().map(|s| symbols.dim(s)).collect());
             out.push(State {
@@ -102,7 +121,7 @@ fn states<'a>(
         };
         add(name, None, payload.tensor_meta.as_ref(), kind);
     }
-    out
+    States { listed: out, again }
 }
 
 /// Every path, parents first and otherwise in the order in which the program lists modules,

@@ -1,19 +1,18 @@
-//! Prints the trace of a `.pt2` file.
+//! A trace as text.
 
+use modelcost_core::fidelity::Layer;
 use modelcost_core::trace::{CallId, Target, Trace};
 use modelcost_core::value::Value;
 
-fn main() {
-    for path in std::env::args().skip(1) {
-        match modelcost_export::read_path(path.as_ref()) {
-            Ok(trace) => print!("{}", text(&trace)),
-            Err(error) => println!("{error}"),
-        }
-    }
-}
+const ALL: [Layer; 3] = [Layer::Modules, Layer::Functions, Layer::Operators];
 
-fn text(trace: &Trace) -> String {
-    let mut out = format!("{} {:?} {:?}\n", trace.name, trace.inputs, trace.fidelity);
+/// The modules with what they own, then the calls: modules in brackets, operators in angles.
+pub fn text(trace: &Trace) -> String {
+    let fidelity = trace.fidelity.seen_by(&ALL);
+    let mut out = format!("{} {:?} {:?}\n", trace.name, trace.inputs, fidelity.level);
+    for note in &fidelity.notes {
+        out += &format!("  {note}\n");
+    }
     for (path, id) in trace.named_modules() {
         let module = trace.module(id);
         out += &format!("{path}: {} {:?}", module.class.name, module.class.bases);

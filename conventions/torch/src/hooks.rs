@@ -39,10 +39,11 @@ pub fn fail(trace: &Trace) -> bool {
                     if views.contains(&input) {
                         views.extend(returned);
                     }
-                } else if operator != "detach" && shares_storage(operator) {
-                    if parameters.contains(&input) || views.contains(&input) {
-                        views.extend(returned);
-                    }
+                } else if operator != "detach"
+                    && shares_storage(operator)
+                    && (parameters.contains(&input) || views.contains(&input))
+                {
+                    views.extend(returned);
                 }
             }
             Target::Module(_) => {

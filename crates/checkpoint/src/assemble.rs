@@ -7,7 +7,7 @@ use crate::model::{Checkpoint, Format, Module, Part, PartKind, Role, Tensor};
 use crate::names;
 use crate::pickle::Heap;
 use crate::roles::{self, Look};
-use crate::torch::{Found, Group, Kind, RawTensor, Slice, Walked, dangers, found_by};
+use crate::torch::{Found, Group, Kind, RawTensor, Slice, Walked, dangers, found_by, unread};
 
 /// What a file, or a set of shards, contains.
 pub struct Contained {
@@ -42,9 +42,11 @@ impl Contained {
             message,
         })?;
         let dangers = dangers(heap);
+        let unread = unread(heap);
         if walked.groups.is_empty() {
             let found = match dangers[..] {
-                [] => "there is nothing to show".into(),
+                [] if unread.is_empty() => "there is nothing to show".into(),
+                [] => unread.join(", "),
                 _ => format!(
                     "it is made to run code where it is loaded: {}",
                     dangers.join(", ")
@@ -58,7 +60,7 @@ impl Contained {
         Ok(Contained {
             format,
             groups: walked.groups,
-            notes: walked.notes,
+            notes: walked.notes.into_iter().chain(unread).collect(),
             dangers,
             metadata: Vec::new(),
             shards: Vec::new(),

@@ -118,6 +118,19 @@ fn code_is_shown_and_not_run() {
 }
 
 #[test]
+fn what_is_left_out_is_said() {
+    let array = b"cnumpy._core.multiarray\n_reconstruct\n)R";
+    let alone = message(&pickle(&[b"}", &text("a"), array, b"s"]));
+    assert!(alone.contains("1 NumPy arrays are not counted"), "{alone}");
+    let weight = tensor("0", &[2], &[1], 0, 2);
+    let both = pickle(&[b"}", &text("w"), &weight, b"s", &text("a"), array, b"s"]);
+    assert_eq!(
+        read(&both).unwrap().notes,
+        ["1 NumPy arrays are not counted"]
+    );
+}
+
+#[test]
 fn what_contains_itself_is_read_once() {
     // A list, a dictionary and an object in themselves.
     for opcodes in [

@@ -89,6 +89,58 @@ pub fn dangers(heap: &Heap<'_>) -> Vec<String> {
     called.into_iter().chain(named).collect()
 }
 
+/// Values that hold numbers and are not listed as tensors, and what they are.
+const UNREAD: [(&str, &str, &str); 5] = [
+    (
+        "torch.nn.parameter",
+        "UninitializedParameter",
+        "parameters of lazy modules have no size yet",
+    ),
+    (
+        "torch.nn.parameter",
+        "UninitializedBuffer",
+        "buffers of lazy modules have no size yet",
+    ),
+    (
+        "torch._utils",
+        "_rebuild_nested_tensor",
+        "nested tensors are not counted",
+    ),
+    (
+        "numpy.core.multiarray",
+        "_reconstruct",
+        "NumPy arrays are not counted",
+    ),
+    (
+        "numpy._core.multiarray",
+        "_reconstruct",
+        "NumPy arrays are not counted",
+    ),
+];
+
+/// Sentences about what the pickle holds and nothing here lists.
+pub fn unread(heap: &Heap<'_>) -> Vec<String> {
+    let mut counts = [0u64; UNREAD.len()];
+    for value in heap.values() {
+        let Value::Object(object) = value else {
+            continue;
+        };
+        let Some(callee) = heap.global(object.callee) else {
+            continue;
+        };
+        let known = UNREAD
+            .iter()
+            .position(|(module, name, _)| (*module, *name) == callee);
+        if let Some(at) = known {
+            counts[at] += 1;
+        }
+    }
+    let found = UNREAD.iter().zip(counts).filter(|(_, count)| *count > 0);
+    found
+        .map(|((_, _, what), count)| format!("{count} {what}"))
+        .collect()
+}
+
 fn danger((module, name): (&str, &str)) -> Option<String> {
     let module = if module == "__builtin__" {
         "builtins"

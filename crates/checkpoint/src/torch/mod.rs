@@ -5,6 +5,6 @@ mod module;
 mod tensor;
 mod walk;
 
-pub use calls::dangers;
+pub use calls::{dangers, unread};
 pub use tensor::{RawTensor, Slice, Storages, stored};
 pub use walk::{Found, Group, Kind, Walked, found_by, walk};

@@ -99,7 +99,7 @@ try {
 
   // An ONNX file, as text that cannot be changed.
   await nvim.call("nvim_command", `edit ${path.join(folder, "alexnet.onnx")}`);
-  await shows("= Conv <", "→ 64×55×55 · 23.3 k params · 70.5 MMac");
+  await shows("= Relu (conv2d)", "→ 64×55×55");
   await shows("main_graph", "61.1 M params · 715 MMac");
   seen("hints in an ONNX file");
   assert.equal(await nvim.lua(`return vim.bo.modifiable`), false);

@@ -2,6 +2,7 @@
 //!
 //! Everything here is a fold over reports and traces: it names no tool and opens no file.
 
+pub mod agreement;
 pub mod bridge;
 pub mod budget;
 pub mod category;

@@ -49,7 +49,7 @@ pub enum Command {
     Report(ReportArgs),
     /// Every tensor's inferred shape and element type
     Shapes(ShapesArgs),
-    /// Convert between model formats: ONNX and its text
+    /// Write a model in another format: any model as a spec, ONNX as its text and back
     Convert(ConvertArgs),
     /// Start the language server on standard input and output, for editors
     Lsp {
@@ -317,6 +317,24 @@ pub struct ConvertArgs {
     /// The file to write; its extension says the format. Text goes to standard output if left out
     #[arg(short, long)]
     pub output: Option<PathBuf>,
+
+    /// The format to write, where the output's extension does not say it
+    #[arg(long, value_enum)]
+    pub to: Option<Target>,
+
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// What a model can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Target {
+    /// A TOML spec, which every model file can become
+    Toml,
+    /// Binary ONNX, from its text
+    Onnx,
+    /// ONNX's own text, from ONNX
+    Onnxtxt,
 }
 
 #[derive(Args, Debug)]

@@ -514,3 +514,24 @@ fn a_checkpoint_cannot_be_counted() {
         "{text}"
     );
 }
+
+#[test]
+fn convert_writes_a_spec_that_gives_the_same_numbers() {
+    let program = "tests/corpus/small/tv__resnet18.pt2";
+    let folder = std::env::temp_dir().join(format!("modelcost-convert-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let spec = folder.join("resnet18.toml");
+    let spec = spec.to_str().unwrap();
+    let output = run(&["convert", program, "-o", spec]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let count = |model: &str| json(&[model, "--convention", "thop"])["total"].clone();
+    assert_eq!(count(program), count(spec));
+    let text = std::fs::read_to_string(spec).unwrap();
+    assert_eq!(stdout(&["convert", spec]), text);
+    assert_eq!(stdout(&["convert", program, "--to", "toml"]), text);
+    let output = run(&["convert", program, "-o", "model.onnx"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains("only ONNX and its text"), "{errors}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -427,6 +427,27 @@ fn attention_weights(
     Some(shape)
 }
 
+/// A mask over the keys of each sequence has a row for each of the batch, one over pairs of queries
+/// and keys a row for each query.
+fn mask_name(
+    emitter: &Emitter<'_, '_>,
+    mask: TensorId,
+    query: TensorId,
+    batch_first: bool,
+) -> &'static str {
+    let trace = emitter.builder.trace();
+    let shape = |id: TensorId| trace.tensor(id).shape.as_deref();
+    match (shape(mask), shape(query), batch_first) {
+        (Some([rows, _]), Some([batch, length, _]), true)
+        | (Some([rows, _]), Some([length, batch, _]), false)
+            if rows == batch && rows != length =>
+        {
+            "key_padding_mask"
+        }
+        _ => "attn_mask",
+    }
+}
+
 /// Query, key and value of an attention layer: what its first projections are applied to.
 fn attention_module(emitter: &Emitter<'_, '_>, frame: &Frame<'_>) -> Option<Vec<Argument>> {
     let nodes: Vec<&Flat<'_>> = frame
@@ -470,8 +491,12 @@ fn attention_module(emitter: &Emitter<'_, '_>, frame: &Frame<'_>) -> Option<Vec<
     ];
     for tensor in &frame.inputs {
         if is_free(emitter, *tensor) && ![query, key, value].contains(tensor) {
+            // Only what batch_first transposes is not itself the input of a projection.
+            let first = nodes.iter().find(|node| node.op == "aten.linear");
+            let direct = first
+                .is_some_and(|node| argument(&node.arguments, "input").tensor() == Some(query));
             out.push(Argument {
-                name: SmolStr::new_static("attn_mask"),
+                name: SmolStr::new_static(mask_name(emitter, *tensor, query, !direct)),
                 value: Value::Tensor(*tensor),
                 passed: Passed::Keyword,
             });

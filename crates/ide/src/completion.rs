@@ -121,13 +121,15 @@ const SPEC_TABLES: [(&str, &str); 6] = [
     ("budget", "limits that the model is to keep"),
     ("block", "a module with parameters, used by name"),
 ];
-const MODEL_KEYS: [(&str, &str); 6] = [
+const MODEL_KEYS: [(&str, &str); 8] = [
     ("name", "the model's name"),
     ("input", "the shape of the input, or a table of inputs"),
     ("output", "what the model returns, if not its last layer"),
     ("class", "the class that tools are to see"),
     ("tie", "parameters that share storage"),
     ("freeze", "parameters that are not trained"),
+    ("reconstructed", "what was put back, a sentence each"),
+    ("partial", "what the spec does not say, a sentence each"),
 ];
 const BLOCK_KEYS: [(&str, &str); 6] = [
     ("args", "the parameters of its constructor"),

@@ -42,6 +42,12 @@ pub(crate) fn is_function(name: &str) -> bool {
     known && name.contains('.') && modelcost_torch::function(name).is_some()
 }
 
+/// The operator that a name such as `torch.ops.aten.relu` stands for: `aten.relu`.
+pub(crate) fn operator(name: &str) -> Option<&str> {
+    let operator = name.strip_prefix("torch.ops.")?;
+    modelcost_torch::operators::signature(operator).map(|_| operator)
+}
+
 /// The class or function that a dotted name may have meant.
 pub(crate) fn near(dotted: &str) -> Option<String> {
     let short = last(dotted);

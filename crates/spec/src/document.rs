@@ -3,6 +3,7 @@
 use modelcost_core::SmolStr;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::expr::{Argument, Expr, Ident, Span};
+use modelcost_core::fidelity::Fidelity;
 
 use crate::{read, tree};
 
@@ -25,6 +26,8 @@ pub struct Document {
     pub layers: Vec<Layer>,
     /// `[budget]`: `count = "600M"`, or `ptflops.count` for one convention.
     pub budget: Vec<Budget>,
+    /// What the spec says about how much of the model it holds.
+    pub fidelity: Fidelity,
     /// What is wrong with the text itself.
     pub(crate) errors: Vec<Diagnostic>,
     /// Whether the text is not even TOML.

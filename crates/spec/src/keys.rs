@@ -18,7 +18,7 @@ pub const BODY: &[&str] = &[
 pub const LAYER: &[&str] = &["module", "from", "when", "repeat"];
 
 /// What `[model]` may hold beside.
-pub const MODEL: &[&str] = &["name"];
+pub const MODEL: &[&str] = &["name", "reconstructed", "partial"];
 
 /// What a block may hold beside.
 pub const BLOCK: &[&str] = &["args"];

@@ -13,6 +13,7 @@ mod read;
 mod run;
 mod text;
 mod tree;
+mod write;
 
 use modelcost_core::diagnostic::Diagnostic;
 use modelcost_core::trace::Trace;
@@ -24,6 +25,7 @@ pub use document::{
 pub use names::{Definition, DefinitionKind, Names, Reference};
 pub use options::Options;
 pub use run::{MAX_MODULES, Made, Traced};
+pub use write::{WriteOptions, Written, write};
 
 impl Document {
     /// Runs the model. Fails on any error of the text or of the run.

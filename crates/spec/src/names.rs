@@ -11,6 +11,9 @@ use crate::catalogue;
 use crate::document::{Body, Content, Document, Key, Layer, LayerId, Layers, Parameter, Piece};
 use crate::run;
 
+/// What the layer above gives, whatever it is called.
+pub(crate) const ABOVE: &str = "_";
+
 /// The names of a document.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -363,7 +366,7 @@ impl<'d> Walk<'d> {
                 self.names.references.push(Reference { span, definition });
             }
             Some(None) => {}
-            None if catalogue::class(name).is_some() || run::is_builtin(name) => {}
+            None if name == ABOVE || catalogue::class(name).is_some() || run::is_builtin(name) => {}
             None => self.names.unresolved.push(Ident {
                 name: name.clone(),
                 span,

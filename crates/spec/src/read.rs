@@ -3,6 +3,7 @@
 use modelcost_core::convention::closest;
 use modelcost_core::diagnostic::{Diagnostic, Suggestion};
 use modelcost_core::expr::{Expr, ExprKind, Ident, Span, SyntaxError};
+use modelcost_core::fidelity::Level;
 
 use crate::document::{
     Block, Body, Budget, Content, Document, Key, Layer, LayerId, Layers, Variable,
@@ -121,8 +122,22 @@ impl Reader {
             match entry.key.value.as_str() {
                 "name" => self.document.name = self.name(&entry.value, "the model's name"),
                 "input" => self.document.inputs = self.inputs(entry),
+                "reconstructed" => self.notes(&entry.value, Level::Reconstructed),
+                "partial" => self.notes(&entry.value, Level::Partial),
                 key if keys::BODY.contains(&key) => self.body_key(entry, body, None),
                 _ => self.unknown_key(entry, "[model]", &[keys::MODEL, keys::BODY]),
+            }
+        }
+    }
+
+    /// Sentences that lower the fidelity of every answer.
+    fn notes(&mut self, node: &Node, level: Level) {
+        let NodeKind::Array(items) = &node.kind else {
+            return self.wrong_kind(node, "a note", "an array of sentences");
+        };
+        for item in items {
+            if let Some(note) = self.name(item, "a note") {
+                self.document.fidelity.note(level, note.name.as_str());
             }
         }
     }

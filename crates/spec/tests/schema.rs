@@ -58,6 +58,10 @@ struct Model {
     buffers: Option<BTreeMap<String, Tensor>>,
     tie: Option<BTreeMap<String, Tie>>,
     freeze: Option<Vec<String>>,
+    /// What was put back when the spec was written from another file, a sentence each.
+    reconstructed: Option<Vec<String>>,
+    /// What the spec does not say of the model, a sentence each.
+    partial: Option<Vec<String>>,
 }
 
 /// A class of modules.

@@ -9,8 +9,11 @@ use super::arithmetic::{self, MAX_LIST, Result, describe};
 /// The functions, for completion.
 pub(crate) const FUNCTIONS: &[&str] = &[
     "int", "float", "bool", "round", "abs", "min", "max", "sum", "len", "range", "list", "tuple",
-    PARTIAL,
+    DICT, PARTIAL,
 ];
+
+/// Several values by name, as models return them.
+pub(crate) const DICT: &str = "dict";
 
 /// A class with some of its arguments, as `functools` makes it.
 pub(crate) const PARTIAL: &str = "partial";

@@ -132,7 +132,7 @@ impl<'d> Run<'d> {
         if builtins::is_function(name) {
             return Ok(Callee::Builtin(name.into()));
         }
-        if catalogue::is_function(name) {
+        if catalogue::is_function(name) || catalogue::operator(name).is_some() {
             return Ok(Callee::Function(name.into()));
         }
         if name.contains('.') {
@@ -255,6 +255,11 @@ impl<'d> Run<'d> {
     fn builtin(&mut self, name: &str, given: Given, span: Span) -> Result<Val> {
         if name == builtins::PARTIAL {
             return self.partial(given, span);
+        }
+        if let (builtins::DICT, []) = (name, given.positional.as_slice()) {
+            let items = given.keyword.into_iter();
+            let items = items.map(|(name, value, _)| (name.name, value));
+            return Ok(Val::Data(Value::Dict(items.collect())));
         }
         if let Some((keyword, ..)) = given.keyword.first() {
             return error(

@@ -11,7 +11,7 @@ use modelcost_core::trace::{Class, Module, ModuleId, Shape};
 use super::scope::{Binding, Scope};
 use super::{Context, Fail, Instance, Kind, Result, Run, Slot, Val, error};
 use crate::catalogue;
-use crate::document::{Body, Key, Layers, Size};
+use crate::document::{Block, Body, Content, Key, LayerId, Layers, Size};
 
 impl<'d> Run<'d> {
     /// Makes the module that `Class(arguments)` stands for, in the place of the current line.
@@ -129,11 +129,55 @@ impl<'d> Run<'d> {
             owner: slot.owner.unwrap_or(ModuleId::new(0)),
         };
         self.bind_parameters(&block.name.name, &block.args, Some(&given), &inner, span)?;
+        if let Layers::Single(layer) = block.body.layers {
+            return self.subclass(block, layer, slot, &inner, span);
+        }
         let module = self.body_module(&block.body, &block.name.name, slot, scope, span)?;
         if let Some(instance) = self.instances[module.index()].as_mut() {
             instance.block = Some(index);
         }
         Ok(module)
+    }
+
+    /// Makes the module of a block that is one layer of PyTorch under another name.
+    fn subclass(
+        &mut self,
+        block: &'d Block,
+        layer: LayerId,
+        slot: &Slot,
+        context: &Context,
+        span: Span,
+    ) -> Result<ModuleId> {
+        let layer = self.document.layer(layer);
+        let constructor = match &layer.content {
+            Content::Expr(expr) if self.is_constructor(expr, context) => Some(expr),
+            _ => None,
+        };
+        self.slot = Some(slot.clone());
+        let module = match constructor.map(|expr| self.eval(expr, context)) {
+            Some(Ok(Val::Module(module))) => module,
+            Some(Err(fail)) => return Err(fail),
+            _ => {
+                let message =
+                    "a block of one line is a module, as in layers = \"Conv2d(3, 64, 3)\"";
+                return error(message, layer.span);
+            }
+        };
+        if self.instance(module).is_some() || self.tracer.is_lazy(module) {
+            let message = "a block of one line is a layer of PyTorch with all its sizes";
+            return error(message, layer.span);
+        }
+        let name = class_of(&block.body, &block.name.name).name;
+        let class = &mut self.tracer.builder.trace_mut().modules[module.index()].class;
+        let base = std::mem::replace(class, Class::new(name));
+        class.bases = std::iter::once(base.name).chain(base.bases).collect();
+        self.trace_span(module, span);
+        Ok(module)
+    }
+
+    fn trace_span(&mut self, module: ModuleId, span: Span) {
+        let trace = self.tracer.builder.trace_mut();
+        trace.modules[module.index()].span = Some(span);
     }
 
     /// Makes the module of a block or container; its layers are made when it first runs.

@@ -527,7 +527,19 @@ impl<'d> Run<'d> {
             return Err(Fail::Poisoned);
         }
         let arguments: Arguments = given.arguments();
-        match self.tracer.call_function(name, &arguments, Some(span)) {
+        let called = match catalogue::operator(name) {
+            Some(operator) => {
+                let call = self.next_call();
+                let called = self.tracer.call_operator(operator, &arguments);
+                let calls = &mut self.tracer.builder.trace_mut().calls;
+                if let Some(call) = calls.get_mut(call.index()) {
+                    call.span = Some(span);
+                }
+                called
+            }
+            None => self.tracer.call_function(name, &arguments, Some(span)),
+        };
+        match called {
             Ok(value) => {
                 self.step(1, span)?;
                 Ok(value)

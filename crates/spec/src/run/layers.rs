@@ -30,6 +30,9 @@ impl<'d> Run<'d> {
             let layer = self.document.layer(*id);
             flow = self.layer(layer, context, flow)?;
         }
+        // For the body's output.
+        let above = Binding::value(flow.clone());
+        context.scope.set(crate::names::ABOVE.into(), above);
         Ok(flow)
     }
 
@@ -71,6 +74,8 @@ impl<'d> Run<'d> {
             };
             let first_call = self.next_call();
             self.current = None;
+            let above = Binding::value(flow.clone());
+            context.scope.set(crate::names::ABOVE.into(), above);
             let outcome = match self.once(layer, &inner, &flow, index) {
                 Ok(outcome) => outcome,
                 Err(fail) => {

@@ -189,6 +189,7 @@ pub(crate) fn is_known_dotted(name: &str) -> bool {
         || builtins::constant(name).is_some()
         || catalogue::class(name).is_some()
         || catalogue::is_function(name)
+        || catalogue::operator(name).is_some()
 }
 
 /// Runs a document.
@@ -231,6 +232,7 @@ pub(crate) fn run(document: &Document, options: &Options) -> Traced {
         free: Vec::new(),
         known_dims: Vec::new(),
     };
+    run.tracer.builder.trace_mut().fidelity = document.fidelity.clone();
     let result = run.model(options).or_else(|fail| run.report(fail));
     run.finish(result.is_err())
 }

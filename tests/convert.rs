@@ -117,5 +117,5 @@ fn tied_and_frozen_parameters_are_said() {
     let tied = text("mod__tied_lm");
     assert!(tied.contains("[tie]"), "{tied}");
     let frozen = text("mod__frozen");
-    assert!(frozen.contains("freeze = ["), "{frozen}");
+    assert!(frozen.contains(r#"= ["a"]"#), "{frozen}");
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use modelcost_analysis::growth::growth;
 use modelcost_analysis::sweep::{Axis, sweep};
+use modelcost_core::SmolStr;
 use modelcost_core::convention::{Convention, Options as CountOptions};
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::Trace;
@@ -69,6 +70,19 @@ fn cases() -> Vec<Case> {
     out
 }
 
+/// The name of a dimension in the file: exported programs call a batch `s77`, so that it goes by its
+/// place in the first input.
+fn free(model: &Model, axis: &str) -> SmolStr {
+    let (_, id) = model.trace.inputs[0];
+    let shape = model.trace.tensor(id).shape.as_ref().expect("a shape");
+    let is_named = shape.iter().any(|dim| dim.symbols().contains(axis));
+    let place = usize::from(axis == "seq");
+    match shape[place].symbols().into_iter().next() {
+        Some(symbol) if !is_named => symbol,
+        _ => axis.into(),
+    }
+}
+
 /// The model at a size of the axis.
 fn at(model: &Model, axis: &str, size: &Dim) -> Result<Trace, String> {
     let mut options = Options::default();
@@ -78,7 +92,7 @@ fn at(model: &Model, axis: &str, size: &Dim) -> Result<Trace, String> {
         shape[2..].fill(size.clone());
         options.inputs.push((Some(name), shape));
     } else {
-        options.dims.insert(axis.into(), size.clone());
+        options.dims.insert(free(model, axis), size.clone());
     }
     let model = model.resized(&options).map_err(|error| error.to_string())?;
     Ok(model.trace)

@@ -90,18 +90,14 @@ pub fn tree<'a>(
         values: Scope::new(),
         same: open,
     };
+    let mut children: HashMap<(ModuleId, SmolStr), ModuleId> = HashMap::new();
     for path in paths {
         let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
         let name = path.rsplit('.').next().unwrap_or(path);
         let parent_id = tree.by_path.get(parent).copied();
         // Below the second name of a module everything is there already.
-        let existing = parent_id.filter(|_| !path.is_empty()).and_then(|id| {
-            let children = &builder.trace().module(id).children;
-            children
-                .iter()
-                .find(|(child, _)| child == name)
-                .map(|(_, child)| *child)
-        });
+        let place = parent_id.map(|parent| (parent, SmolStr::new(name)));
+        let existing = place.as_ref().and_then(|place| children.get(place).copied());
         if let Some(existing) = existing {
             tree.by_path.insert(path.clone(), existing);
             continue;
@@ -112,8 +108,9 @@ pub fn tree<'a>(
             None => builder.module(Module::default()),
         };
         tree.by_path.insert(path.clone(), id);
-        if let (Some(parent), false) = (parent_id, path.is_empty()) {
-            builder.add_child(parent, name, id);
+        if let (Some(place), false) = (place, path.is_empty()) {
+            builder.add_child(place.0, place.1.clone(), id);
+            children.insert(place, id);
         }
     }
     register(builder, &mut tree, states);

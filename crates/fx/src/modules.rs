@@ -97,7 +97,9 @@ pub fn tree<'a>(
         let parent_id = tree.by_path.get(parent).copied();
         // Below the second name of a module everything is there already.
         let place = parent_id.map(|parent| (parent, SmolStr::new(name)));
-        let existing = place.as_ref().and_then(|place| children.get(place).copied());
+        let existing = place
+            .as_ref()
+            .and_then(|place| children.get(place).copied());
         if let Some(existing) = existing {
             tree.by_path.insert(path.clone(), existing);
             continue;

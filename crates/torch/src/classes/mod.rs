@@ -362,22 +362,28 @@ const PREFIXES: [&str; 8] = [
     "ops.",
 ];
 
-/// Finds a class by any name that it is imported under.
-pub(crate) fn find(name: &str) -> Result<&'static Entry> {
-    static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
-    let index = INDEX.get_or_init(|| entries().map(|entry| (entry.short_name(), entry)).collect());
-    let short = PREFIXES
+/// The last part of a class's name, where it is a name of ours at all.
+fn short_name(name: &str) -> &str {
+    PREFIXES
         .iter()
         .find_map(|prefix| name.strip_prefix(prefix))
-        .map_or(name, |rest| rest.rsplit('.').next().unwrap_or(rest));
-    match index.get(short) {
-        Some(entry) => Ok(entry),
-        None => {
-            let near = closest(short, entries().map(Entry::short_name));
-            let mend = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-            Err(TorchError::new(format!("there is no class '{name}'{mend}")).suggest(near))
-        }
-    }
+        .map_or(name, |rest| rest.rsplit('.').next().unwrap_or(rest))
+}
+
+/// A class by any name that it is imported under.
+fn lookup(name: &str) -> Option<&'static Entry> {
+    static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
+    let index = INDEX.get_or_init(|| entries().map(|entry| (entry.short_name(), entry)).collect());
+    index.get(short_name(name)).copied()
+}
+
+/// Finds a class by any name that it is imported under; the error says which name is near.
+pub(crate) fn find(name: &str) -> Result<&'static Entry> {
+    lookup(name).ok_or_else(|| {
+        let near = closest(short_name(name), entries().map(Entry::short_name));
+        let mend = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+        TorchError::new(format!("there is no class '{name}'{mend}")).suggest(near)
+    })
 }
 
 /// What completion, hover and docs know about a class.
@@ -448,5 +454,5 @@ pub fn classes() -> impl Iterator<Item = ClassInfo> {
 
 /// A class by any name that it is imported under.
 pub fn class(name: &str) -> Option<ClassInfo> {
-    find(name).ok().map(|entry| ClassInfo { entry })
+    lookup(name).map(|entry| ClassInfo { entry })
 }

@@ -17,6 +17,8 @@ pub struct Client {
     stdin: Option<ChildStdin>,
     messages: Receiver<Value>,
     pub notifications: VecDeque<Value>,
+    /// Answers that came before they were waited for.
+    early: Vec<Value>,
     next_id: i64,
 }
 
@@ -63,6 +65,7 @@ impl Client {
             child,
             messages,
             notifications: VecDeque::new(),
+            early: Vec::new(),
             next_id: 0,
         }
     }
@@ -96,13 +99,20 @@ impl Client {
         id
     }
 
-    /// The whole response to a request.
+    /// The whole response to a request. Responses come in any order.
     pub fn response(&mut self, id: i64) -> Value {
+        if let Some(at) = self.early.iter().position(|message| message["id"] == id) {
+            return self.early.swap_remove(at);
+        }
         loop {
             let message = self.receive();
-            if message["id"] == id && message.get("method").is_none() {
+            if message.get("method").is_some() {
+                continue;
+            }
+            if message["id"] == id {
                 return message;
             }
+            self.early.push(message);
         }
     }
 

@@ -127,6 +127,8 @@ fn shared_modules_are_hooked_and_added_for_every_place() {
     let trace = sharing();
     expect(&trace, "thop@0.1.1", 281_088, 452);
     expect(&trace, "thop@0.0.31", 288_288, 452);
+    expect(&trace, "thop@0.0.31.post2001170342", 96_480, 156);
+    expect(&trace, "thop@0.0.30", 97_056, 156);
     expect(&trace, "ultralytics-thop@2.2.3", 32_256, 156);
     expect(&trace, "ptflops@0.7.5", 48_240, 156);
     expect(&trace, "ptflops@0.6.9", 96_480, 156);

@@ -228,6 +228,8 @@ TOOLS = {
     "hook": (hook, "torch", None),
     "ptflops@0.6.9": (ptflops_old, "ptflops", "ptflops==0.6.9"),
     "thop@0.0.31": (thop_without_layers, "thop", "thop==0.0.31.post2005241907"),
+    "thop@0.0.31.post2001170342": (thop_without_layers, "thop", "thop==0.0.31.post2001170342"),
+    "thop@0.0.30": (thop_without_layers, "thop", "thop==0.0.30.post1908302010"),
     "ultralytics-thop@2.2.3": (thop_without_layers, "thop", "ultralytics-thop==2.2.3"),
 }
 

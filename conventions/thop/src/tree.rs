@@ -17,6 +17,14 @@ pub fn float64(value: Dim) -> Dim {
     }
 }
 
+/// The nearest integer that a float32 holds. Symbols stay what they are.
+pub fn float32(value: Dim) -> Dim {
+    match value {
+        Dim::Const(value) => Dim::Const(value as f32 as i128),
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,5 +32,10 @@ mod tests {
     #[test]
     fn float64_rounds_to_even() {
         assert_eq!(float64(Dim::from((1i64 << 53) + 1)), Dim::from(1i64 << 53));
+    }
+
+    #[test]
+    fn float32_rounds_to_even() {
+        assert_eq!(float32(Dim::from((1i64 << 24) + 1)), Dim::from(1i64 << 24));
     }
 }

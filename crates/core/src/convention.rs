@@ -320,14 +320,22 @@ pub fn lookup(name: &str) -> Result<&'static Registration, NotFound> {
         None => (tool, None),
     };
     let registrations = all();
-    let found = registrations.iter().find(|registration| {
-        registration.id == id
-            && version.is_none_or(|version| version_matches(registration.version, version))
-            && variant.map_or(registration.default_variant, |variant| {
-                registration.variant == variant
-            })
-    });
-    found.copied().ok_or_else(|| {
+    let candidates = || {
+        let registrations = registrations.iter().copied();
+        registrations.filter(|registration| {
+            registration.id == id
+                && variant.map_or(registration.default_variant, |variant| {
+                    registration.variant == variant
+                })
+        })
+    };
+    let found = match version {
+        None => candidates().next(),
+        Some(version) => candidates()
+            .find(|registration| registration.version == version)
+            .or_else(|| candidates().find(|registration| is_of(registration, version))),
+    };
+    found.ok_or_else(|| {
         let same_tool: Vec<_> = registrations
             .iter()
             .filter(|r| r.id == id)
@@ -348,23 +356,27 @@ pub fn lookup(name: &str) -> Result<&'static Registration, NotFound> {
     })
 }
 
-/// `0.1` matches `0.1.1`, and `0.1.1.post2209072238` (the full release) does too.
-fn version_matches(version: &str, asked: &str) -> bool {
+/// `0.1` is of 0.1.1, and `0.1.1.post2209072238` too, if that is the full name of its release.
+/// Another post-release may count otherwise.
+fn is_of(registration: &Registration, asked: &str) -> bool {
     let extends = |long: &str, short: &str| {
         long.strip_prefix(short)
             .is_some_and(|rest| rest.starts_with('.'))
     };
-    version == asked || extends(version, asked) || extends(asked, version)
+    extends(registration.version, asked)
+        || (extends(asked, registration.version) && (registration.load)().info().release == asked)
 }
 
+/// By number; of two that differ only in a suffix (`.post2001170342`), the shorter is the later: it
+/// stands for the last of them.
 fn compare_versions(a: &str, b: &str) -> Ordering {
     let parts = |version: &str| -> Vec<u64> {
         version
             .split('.')
-            .map(|part| part.parse().unwrap_or(0))
+            .filter_map(|part| part.parse().ok())
             .collect()
     };
-    parts(a).cmp(&parts(b))
+    parts(a).cmp(&parts(b)).then_with(|| b.len().cmp(&a.len()))
 }
 
 /// The candidate nearest to a misspelt name, if one is near enough to be meant.
@@ -407,11 +419,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_match_by_part() {
-        assert!(version_matches("0.1.1", "0.1"));
-        assert!(version_matches("0.1.1", "0.1.1.post2209072238"));
-        assert!(!version_matches("0.1.1", "0.1.10"));
+    fn versions_are_ordered_by_number() {
         assert_eq!(compare_versions("0.10.0", "0.9.9"), Ordering::Greater);
+        assert_eq!(
+            compare_versions("0.0.31", "0.0.31.post2001"),
+            Ordering::Greater
+        );
+        assert_eq!(
+            compare_versions("0.0.30", "0.0.31.post2001"),
+            Ordering::Less
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 
 use modelcost_archive::ArchiveError;
+use modelcost_fx::Refusal;
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,17 @@ pub enum ExportError {
         place: String,
         /// What is wrong.
         message: String,
+    },
+    /// The program cannot be run with inputs of other shapes.
+    #[error(
+        "{file}: the program cannot be run at these shapes: {refusal}; \
+         export it at them, or with dynamic_shapes"
+    )]
+    Fixed {
+        /// The file.
+        file: String,
+        /// What is in the way.
+        refusal: Refusal,
     },
     /// Something is larger than any model's.
     #[error("{file}: {what}; no model has that, so the file is refused")]

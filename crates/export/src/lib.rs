@@ -8,9 +8,11 @@ mod symbols;
 use std::path::Path;
 
 use modelcost_archive::{Archive, Contents};
-use modelcost_core::trace::Trace;
+use modelcost_core::trace::{Shape, Trace};
 
 pub use error::{ExportError, Result};
+pub use modelcost_fx::Refusal;
+use smol_str::SmolStr;
 
 /// Reads a `.pt2` file. Its weights are never read.
 pub fn read_path(path: &Path) -> Result<Trace> {
@@ -42,8 +44,19 @@ pub fn read_bytes(bytes: &[u8], name: &str) -> Result<Trace> {
 
 /// Reads the program in an archive whose JSON is the given entry.
 pub fn read_archive(archive: &Archive<'_>, entry: &str, name: &str) -> Result<Trace> {
+    read_archive_at(archive, entry, name, &[])
+}
+
+/// As [`read_archive`], with other shapes for the inputs of the given names: its operators are run
+/// again on them, where it is certain what sizes in the program follow.
+pub fn read_archive_at(
+    archive: &Archive<'_>,
+    entry: &str,
+    name: &str,
+    shapes: &[(SmolStr, Shape)],
+) -> Result<Trace> {
     let model = Path::new(name)
         .file_stem()
         .map_or(name.into(), |stem| stem.to_string_lossy());
-    program::read(archive, entry, name, &model)
+    program::read(archive, entry, name, &model, shapes)
 }

@@ -1,7 +1,7 @@
 //! Gives the free dimensions of a program their sizes.
 //!
-//! An exported program is a fixed sequence of operators. Its free dimensions can be bound; a
-//! dimension that was fixed when it was exported cannot be changed afterwards.
+//! The free dimensions of an exported program can be bound. To change one that was fixed when it was
+//! exported, its operators have to be run again, which is the reader's affair.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,26 @@ use smol_str::SmolStr;
 
 use crate::Options;
 
-/// Binds the dimensions of a trace whose shapes are already known.
-pub fn bind(trace: &mut Trace, options: &Options) -> Result<(), Box<Diagnostic>> {
+/// How a program comes to have the sizes that are asked for.
+#[derive(Debug, Default)]
+pub struct Binding {
+    /// The sizes of its free dimensions.
+    symbols: BTreeMap<SmolStr, Dim>,
+    /// The shapes of the inputs whose fixed dimensions change; free ones are still free in them.
+    pub shapes: Vec<(SmolStr, Shape)>,
+}
+
+impl Binding {
+    /// Gives the free dimensions of a trace their sizes.
+    pub fn apply(&self, trace: &mut Trace) {
+        if !self.symbols.is_empty() {
+            trace.bind(&|name| self.symbols.get(name).cloned());
+        }
+    }
+}
+
+/// Finds the binding for a trace whose shapes are already known.
+pub fn bind(trace: &Trace, options: &Options) -> Result<Binding, Box<Diagnostic>> {
     let mut bindings: BTreeMap<SmolStr, Dim> = BTreeMap::new();
     let symbols: Vec<SmolStr> = input_shapes(trace)
         .flat_map(|(_, _, shape)| shape)
@@ -68,13 +86,17 @@ pub fn bind(trace: &mut Trace, options: &Options) -> Result<(), Box<Diagnostic>>
             given.push((id, input, own, shape));
         }
     }
+    let mut shapes = Vec::new();
     for (_, name, own, wanted) in given {
-        unify(&name, &own, &wanted, &mut bindings)?;
+        let shape = unify(&name, &own, &wanted, &mut bindings)?;
+        if shape != own {
+            shapes.push((name, shape));
+        }
     }
-    if !bindings.is_empty() {
-        trace.bind(&|name| bindings.get(name).cloned());
-    }
-    Ok(())
+    Ok(Binding {
+        symbols: bindings,
+        shapes,
+    })
 }
 
 fn input_shapes(trace: &Trace) -> impl Iterator<Item = (SmolStr, TensorId, Shape)> {
@@ -84,12 +106,13 @@ fn input_shapes(trace: &Trace) -> impl Iterator<Item = (SmolStr, TensorId, Shape
         .filter_map(|(name, id)| Some((name.clone(), *id, trace.tensor(*id).shape.clone()?)))
 }
 
+/// Binds what is free; the result is the input's own shape with the fixed dimensions that differ.
 fn unify(
     name: &str,
     own: &Shape,
     wanted: &Shape,
     bindings: &mut BTreeMap<SmolStr, Dim>,
-) -> Result<(), Box<Diagnostic>> {
+) -> Result<Shape, Box<Diagnostic>> {
     let text = |shape: &Shape| {
         shape
             .iter()
@@ -109,9 +132,14 @@ fn unify(
     if own.len() != wanted.len() {
         return Err(fixed());
     }
-    for (have, want) in own.iter().zip(wanted) {
+    let mut shape = own.clone();
+    for (at, (have, want)) in own.iter().zip(wanted).enumerate() {
         let bound = have.substitute(&|name| bindings.get(name).cloned());
         if bound == *want {
+            continue;
+        }
+        if have.is_const() {
+            shape[at] = want.clone();
             continue;
         }
         // Only a plain symbol can be solved for; an expression of symbols needs --dim.
@@ -123,5 +151,5 @@ fn unify(
             _ => return Err(fixed()),
         }
     }
-    Ok(())
+    Ok(shape)
 }

@@ -83,14 +83,19 @@ impl OpenError {
 
 impl Model {
     /// The same model with other sizes. This model must have been opened with none, so that its
-    /// dimensions are still as the file has them; a file that is in memory is not read again.
+    /// dimensions are still as the file has them; a file that is in memory is not read again unless
+    /// its program has to be run at other shapes.
     pub fn resized(&self, options: &Options) -> Result<Model, OpenError> {
         match (&self.text, self.trace.format) {
             (Some(text), "toml") => trace_spec(&self.path, text.clone(), options),
             (None, "pt2") => {
-                let mut trace = self.trace.clone();
-                bind::bind(&mut trace, options)
+                let binding = bind::bind(&self.trace, options)
                     .map_err(|diagnostic| OpenError::new(&self.path, *diagnostic))?;
+                if !binding.shapes.is_empty() {
+                    return open(&self.path, options);
+                }
+                let mut trace = self.trace.clone();
+                binding.apply(&mut trace);
                 Ok(Model {
                     path: self.path.clone(),
                     trace,

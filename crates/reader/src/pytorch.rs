@@ -4,6 +4,9 @@ use std::path::Path;
 
 use modelcost_archive::{Archive, Contents};
 use modelcost_core::diagnostic::Diagnostic;
+use modelcost_core::trace::Shape;
+use modelcost_export::ExportError;
+use smol_str::SmolStr;
 
 use crate::{EXPORT, Model, OpenError, Opened, Options, bind, without_file};
 
@@ -19,9 +22,16 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
     let archive = Archive::open(&map, &file).map_err(|error| fail(without_file(&error, path)))?;
     match archive.contents() {
         Contents::Program(entry) => {
-            let read = modelcost_export::read_archive(&archive, &entry, &file);
-            let mut trace = read.map_err(|error| fail(without_file(&error, path)))?;
-            bind::bind(&mut trace, options).map_err(|diagnostic| fail(*diagnostic))?;
+            let read = |shapes: &[(SmolStr, Shape)]| {
+                modelcost_export::read_archive_at(&archive, &entry, &file, shapes)
+                    .map_err(|error| fail(program_error(error, path)))
+            };
+            let mut trace = read(&[])?;
+            let binding = bind::bind(&trace, options).map_err(|diagnostic| fail(*diagnostic))?;
+            if !binding.shapes.is_empty() {
+                trace = read(&binding.shapes)?;
+            }
+            binding.apply(&mut trace);
             Ok(Opened::Model(Model {
                 path: path.into(),
                 trace,
@@ -64,5 +74,19 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
             )
             .with_help(format!("write a program: {EXPORT}")),
         )),
+    }
+}
+
+/// A program that cannot be run at other shapes says so with the mend apart.
+fn program_error(error: ExportError, path: &Path) -> Diagnostic {
+    match error {
+        ExportError::Fixed { refusal, .. } => Diagnostic::without_place(format!(
+            "the program was exported at other shapes and cannot be run at these: {refusal}"
+        ))
+        .with_help(
+            "export it at these shapes or with dynamic_shapes, or write a TOML spec (modelcost \
+             convert), to try other sizes",
+        ),
+        other => without_file(&other, path),
     }
 }

@@ -6,7 +6,7 @@ mod pytree;
 
 use modelcost_archive::Archive;
 use modelcost_core::fidelity::Level;
-use modelcost_core::trace::{Origin, Trace, TraceBuilder};
+use modelcost_core::trace::{Origin, Shape, TensorId, Trace, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Root, Scope, Stacks};
 use smol_str::SmolStr;
@@ -17,8 +17,14 @@ use crate::program::flatten::Flattener;
 use crate::program::modules::Storages;
 use crate::symbols::Symbols;
 
-/// Reads the program of an archive.
-pub fn read(archive: &Archive<'_>, entry: &str, file: &str, name: &str) -> Result<Trace> {
+/// Reads the program of an archive, with other shapes for some of its inputs.
+pub fn read(
+    archive: &Archive<'_>,
+    entry: &str,
+    file: &str,
+    name: &str,
+    shapes: &[(SmolStr, Shape)],
+) -> Result<Trace> {
     let json = archive.read(entry)?;
     let program: Program<'_> = parse(&json, file, entry)?;
     let weights = match archive.find("data/weights/model_weights_config.json") {
@@ -33,7 +39,8 @@ pub fn read(archive: &Archive<'_>, entry: &str, file: &str, name: &str) -> Resul
         Some(payloads) => modules::storages(payloads),
         None => Storages::new(),
     };
-    trace(&program, payloads.as_ref(), &storages, file, name)
+    let weights = (payloads.as_ref(), &storages);
+    trace(&program, weights, file, name, shapes)
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], file: &str, entry: &str) -> Result<T> {
@@ -46,10 +53,10 @@ fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], file: &str, entry: &str
 
 fn trace<'a>(
     program: &'a Program<'a>,
-    payloads: Option<&'a Payloads<'a>>,
-    storages: &Storages,
+    (payloads, storages): (Option<&'a Payloads<'a>>, &Storages),
     file: &str,
     name: &str,
+    shapes: &[(SmolStr, Shape)],
 ) -> Result<Trace> {
     let mut builder = TraceBuilder::new(name, "pt2");
     let graph = &program.graph_module.graph;
@@ -95,9 +102,25 @@ fn trace<'a>(
     let Flattener {
         stacks,
         symbols,
-        nodes,
+        mut nodes,
         ..
     } = flattener;
+    let trace = builder.trace_mut();
+    let inputs_at: Vec<(TensorId, Shape)> = shapes
+        .iter()
+        .filter_map(|(name, shape)| {
+            let (_, id) = trace.inputs.iter().find(|(own, _)| own == name)?;
+            Some((*id, shape.clone()))
+        })
+        .collect();
+    if !inputs_at.is_empty() {
+        modelcost_fx::replay(trace, &mut nodes, &stacks, &inputs_at).map_err(|refusal| {
+            ExportError::Fixed {
+                file: file.to_owned(),
+                refusal,
+            }
+        })?;
+    }
     if let Some(first) = symbols.unknown.first() {
         let text = format!("some sizes depend on the data, such as {first}");
         builder.trace_mut().fidelity.note(Level::Partial, text);

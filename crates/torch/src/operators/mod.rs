@@ -7,6 +7,7 @@ mod elementwise;
 mod index;
 mod matmul;
 mod norm;
+mod output;
 mod pool;
 mod recurrent;
 mod reduce;
@@ -27,6 +28,8 @@ use crate::error::{Result, TorchError};
 use crate::show;
 use crate::signature::{Lazy, Signature};
 use crate::tracer::Tracer;
+
+pub use output::output_shapes;
 
 /// More dimensions than PyTorch allows a tensor.
 pub(crate) const MAX_RANK: usize = 64;

@@ -179,7 +179,7 @@ fn large_onnx() -> Vec<u8> {
             name: &names[at][1],
             dims: vec![256, 256, 3, 3],
             elem_type: ElemType(1),
-            data: TensorData::Raw(&weights),
+            data: TensorData::Raw(weights.as_slice().into()),
             ..Tensor::default()
         });
         graph.nodes.push(Node {
@@ -200,5 +200,5 @@ fn large_onnx() -> Vec<u8> {
         graph,
         ..Model::default()
     };
-    modelcost_onnx::encode(&model)
+    modelcost_onnx::encode(&model).expect("the weights are in memory")
 }

@@ -3,7 +3,7 @@
 use crate::encode::encode;
 use crate::error::OnnxError;
 use crate::file::ModelFile;
-use crate::text::{Weights, print};
+use crate::text::print;
 
 /// A model in the other format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +22,8 @@ pub enum Converted {
 pub fn convert(file: &ModelFile) -> Result<Converted, OnnxError> {
     let model = file.model()?;
     if file.text().is_some() {
-        return Ok(Converted::Binary(encode(&model)));
+        return Ok(Converted::Binary(encode(&model)?));
     }
     let location = file.path().file_name().map(|name| name.to_string_lossy());
-    let weights = location.as_deref().map(|location| Weights {
-        location,
-        bytes: file.bytes(),
-    });
-    Ok(Converted::Text(print(&model, weights)))
+    Ok(Converted::Text(print(&model, location.as_deref())))
 }

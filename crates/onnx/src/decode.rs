@@ -14,12 +14,15 @@ type Result<T> = std::result::Result<T, OnnxError>;
 /// # Errors
 /// When the bytes are not an ONNX model, are cut off, or nest without bound.
 pub fn decode(bytes: &[u8]) -> Result<Model<'_>> {
-    if bytes.is_empty() {
+    model(Reader::new(bytes))
+}
+
+pub(crate) fn model(mut reader: Reader<'_>) -> Result<Model<'_>> {
+    if reader.is_empty() {
         return Err(OnnxError::NotOnnx("the file is empty".into()));
     }
     let mut model = Model::default();
     let mut has_graph = false;
-    let mut reader = Reader::new(bytes);
     while let Some((number, field)) = reader.field()? {
         match number {
             1 => model.ir_version = field.int().unwrap_or_default(),
@@ -174,12 +177,12 @@ fn attribute<'a>(mut reader: Reader<'a>, depth: usize) -> Result<Attribute<'a>> 
                 }
             }
             (3, _) => int = field.int(),
-            (4, _) => string = field.bytes(),
+            (4, _) => string = field.bytes()?,
             (5, Some(message)) => a_tensor = Some(Box::new(tensor(message)?)),
             (6, Some(message)) => a_graph = Some(Box::new(graph(message, depth)?)),
             (7, _) => field.floats(&mut floats)?,
             (8, _) => field.ints(&mut ints)?,
-            (9, _) => strings.extend(field.bytes()),
+            (9, _) => strings.extend(field.bytes()?),
             (10, Some(message)) => tensors.push(tensor(message)?),
             (11, Some(message)) => graphs.push(graph(message, depth)?),
             (13, _) => doc_string = lossy(field),
@@ -251,7 +254,7 @@ fn attribute<'a>(mut reader: Reader<'a>, depth: usize) -> Result<Attribute<'a>> 
 }
 
 fn tensor<'a>(mut reader: Reader<'a>) -> Result<Tensor<'a>> {
-    let whole = reader.rest();
+    let whole = Bytes::in_file(reader);
     let mut tensor = Tensor::default();
     let mut external = Vec::new();
     let mut location = 0;
@@ -263,7 +266,11 @@ fn tensor<'a>(mut reader: Reader<'a>) -> Result<Tensor<'a>> {
                 tensor.data = TensorData::Fields(whole);
             }
             8 => tensor.name = field.text()?,
-            9 => tensor.data = TensorData::Raw(field.bytes().unwrap_or_default()),
+            9 => {
+                if let Some(raw) = field.message() {
+                    tensor.data = TensorData::Raw(Bytes::in_file(raw));
+                }
+            }
             12 => tensor.doc_string = lossy(field),
             13 => external.extend(entry(field)?),
             14 => location = field.int().unwrap_or_default(),

@@ -1,10 +1,14 @@
 //! From [`Model`] to protobuf, for models that were read from text.
 
 use crate::decode::kind;
+use crate::error::OnnxError;
 use crate::model::*;
 
 /// Writes a model in the binary format.
-pub fn encode(model: &Model<'_>) -> Vec<u8> {
+///
+/// # Errors
+/// When constants of the model are in a file that cannot be read.
+pub fn encode(model: &Model<'_>) -> Result<Vec<u8>, OnnxError> {
     let mut out = Writer::default();
     out.int(1, model.ir_version);
     out.text(2, model.producer_name);
@@ -18,12 +22,17 @@ pub fn encode(model: &Model<'_>) -> Vec<u8> {
     for function in &model.functions {
         out.message(25, |out| self::function(out, function));
     }
-    out.bytes
+    match out.failed {
+        Some(error) => Err(error),
+        None => Ok(out.bytes),
+    }
 }
 
 #[derive(Default)]
 struct Writer {
     bytes: Vec<u8>,
+    /// The first piece that could not be read.
+    failed: Option<OnnxError>,
 }
 
 impl Writer {
@@ -63,6 +72,14 @@ impl Writer {
         self.bytes.extend(bytes);
     }
 
+    /// Bytes that may still be in a file.
+    fn stored<'a>(&mut self, bytes: Bytes<'a>) -> &'a [u8] {
+        bytes.read().unwrap_or_else(|error| {
+            self.failed.get_or_insert(error);
+            &[]
+        })
+    }
+
     /// Text unless it is empty.
     fn text(&mut self, number: u32, text: &str) {
         if !text.is_empty() {
@@ -74,6 +91,7 @@ impl Writer {
         let mut inner = Writer::default();
         write(&mut inner);
         self.raw(number, &inner.bytes);
+        self.failed = self.failed.take().or(inner.failed);
     }
 }
 
@@ -216,8 +234,9 @@ fn attribute(out: &mut Writer, attribute: &Attribute<'_>) {
 
 fn tensor(out: &mut Writer, tensor: &Tensor<'_>) {
     // The fields of a tensor that was read from protobuf are copied whole.
-    if let TensorData::Fields(message) = &tensor.data {
-        out.bytes.extend(*message);
+    if let TensorData::Fields(message) = tensor.data {
+        let fields = out.stored(message);
+        out.bytes.extend(fields);
         return;
     }
     tensor.dims.iter().for_each(|size| out.always(1, *size));
@@ -225,7 +244,10 @@ fn tensor(out: &mut Writer, tensor: &Tensor<'_>) {
     out.text(8, tensor.name);
     out.text(12, tensor.doc_string);
     match &tensor.data {
-        TensorData::Raw(bytes) => out.raw(9, bytes),
+        TensorData::Raw(bytes) => {
+            let raw = out.stored(*bytes);
+            out.raw(9, raw);
+        }
         TensorData::Strings(strings) => strings.iter().for_each(|text| out.raw(6, text)),
         TensorData::External(external) => {
             entries(out, 13, external);

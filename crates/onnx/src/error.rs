@@ -7,7 +7,7 @@ use modelcost_core::diagnostic::Diagnostic;
 /// Why a model could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
-    /// The file could not be opened or mapped.
+    /// The file could not be opened or read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
         /// The file.
@@ -23,11 +23,11 @@ pub enum OnnxError {
         /// The field.
         what: &'static str,
         /// Where it starts.
-        offset: usize,
+        offset: u64,
         /// The declared length.
         needed: u64,
         /// What is left of the enclosing message.
-        left: usize,
+        left: u64,
     },
     /// The bytes are not what protobuf allows there.
     #[error("not a valid ONNX file: {what} at byte {offset}")]
@@ -35,7 +35,7 @@ pub enum OnnxError {
         /// What is wrong.
         what: &'static str,
         /// Where.
-        offset: usize,
+        offset: u64,
     },
     /// Subgraphs, types or function calls are nested deeper than any real model.
     #[error("{what} are nested more than {limit} deep")]

@@ -5,52 +5,46 @@ use std::path::{Path, PathBuf};
 
 use modelcost_core::diagnostic::Severity;
 
-use crate::decode::decode;
+use crate::decode;
 use crate::error::OnnxError;
 use crate::model::{Attribute, AttributeValue, Graph, Model, Tensor, TensorData};
+use crate::source::Source;
 use crate::text::{self, Arena};
+use crate::wire::Reader;
 
 /// An open model file, binary or text. Models borrow from it.
 pub struct ModelFile {
     path: PathBuf,
-    bytes: Bytes,
+    content: Content,
     arena: Arena,
 }
 
-enum Bytes {
-    Map(memmap2::Mmap),
-    Owned(Vec<u8>),
+enum Content {
+    /// A binary file, of which the structure is read and the weights are not.
+    File(Source),
+    Memory(Vec<u8>),
 }
 
 impl ModelFile {
-    /// Opens a file without reading it.
+    /// Opens a file. Of a binary one nothing but the first bytes is read yet.
     ///
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<ModelFile, OnnxError> {
         let path = path.as_ref();
-        let io = |source| OnnxError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let file = fs::File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
-        let bytes = if length == 0 {
-            Bytes::Owned(Vec::new())
+        let source = Source::open(path)?;
+        let head = source.read(0, source.len().min(HEAD) as usize)?;
+        let content = if looks_like_text(head) {
+            Content::Memory(fs::read(path).map_err(|source| OnnxError::Io {
+                path: path.to_owned(),
+                source,
+            })?)
         } else {
-            // SAFETY: the map is read-only. A file that another program cuts short while it is
-            // being read raises SIGBUS, as it does for every program that maps files; copying
-            // gigabytes of weights to be safe from that would cost what the map saves.
-            #[allow(unsafe_code)]
-            let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-            // Without the hint the kernel reads weights ahead that nobody asks for.
-            #[cfg(unix)]
-            let _ = map.advise(memmap2::Advice::Random);
-            Bytes::Map(map)
+            Content::File(source)
         };
         Ok(ModelFile {
             path: path.to_owned(),
-            bytes,
+            content,
             arena: Arena::default(),
         })
     }
@@ -59,7 +53,7 @@ impl ModelFile {
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> ModelFile {
         ModelFile {
             path: path.into(),
-            bytes: Bytes::Owned(bytes),
+            content: Content::Memory(bytes),
             arena: Arena::default(),
         }
     }
@@ -69,25 +63,12 @@ impl ModelFile {
         &self.path
     }
 
-    /// The content.
-    pub fn bytes(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Map(map) => map,
-            Bytes::Owned(bytes) => bytes,
-        }
-    }
-
-    /// The text, if this is ONNX's textual syntax and not the binary format: it starts with the
-    /// model's properties or the graph's name, where the binary has a byte below space.
+    /// The text, if this is ONNX's textual syntax and not the binary format.
     pub fn text(&self) -> Option<&str> {
-        let bytes = self.bytes();
-        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace())?;
-        let starts = matches!(first, b'<' | b'#' | b'"' | b'_') || first.is_ascii_alphabetic();
-        let head = bytes.get(..bytes.len().min(512))?;
-        if !starts || bytes[0] < b'\t' || head.contains(&0) {
-            return None;
+        match &self.content {
+            Content::Memory(bytes) if looks_like_text(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
         }
-        std::str::from_utf8(bytes).ok()
     }
 
     /// Decodes the model.
@@ -106,11 +87,28 @@ impl ModelFile {
                 }
                 parsed.model
             }
-            None => decode(self.bytes())?,
+            None => decode::model(match &self.content {
+                Content::File(source) => Reader::of(source),
+                Content::Memory(bytes) => Reader::new(bytes),
+            })?,
         };
         check_external(&model)?;
         Ok(model)
     }
+}
+
+/// How much of a file tells text from the binary format.
+const HEAD: u64 = 512;
+
+/// Text starts with the model's properties or the graph's name, where the binary has a byte below
+/// space.
+fn looks_like_text(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(HEAD as usize)];
+    let Some(first) = head.iter().find(|byte| !byte.is_ascii_whitespace()) else {
+        return false;
+    };
+    let starts = matches!(first, b'<' | b'#' | b'"' | b'_') || first.is_ascii_alphabetic();
+    starts && head[0] >= b'\t' && !head.contains(&0)
 }
 
 /// External data must stay in the model's folder. The files need not exist: nothing reads them.

@@ -9,6 +9,7 @@ mod file;
 pub mod infer;
 pub mod model;
 mod shapes;
+mod source;
 mod tensor;
 pub mod text;
 mod trace;

@@ -5,6 +5,8 @@
 use modelcost_core::dtype::DType;
 use modelcost_core::expr::Span;
 
+pub use crate::source::Bytes;
+
 /// `ModelProto`
 #[derive(Clone, Debug, Default)]
 pub struct Model<'a> {
@@ -135,9 +137,9 @@ pub enum TensorData<'a> {
     #[default]
     Absent,
     /// Little-endian bytes.
-    Raw(&'a [u8]),
+    Raw(Bytes<'a>),
     /// The typed fields of this `TensorProto`, to be walked when they are asked for.
-    Fields(&'a [u8]),
+    Fields(Bytes<'a>),
     /// Strings.
     Strings(Vec<&'a [u8]>),
     /// In another file: keys and values (`location`, `offset`, `length`).

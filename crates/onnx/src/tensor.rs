@@ -49,8 +49,8 @@ impl Tensor<'_> {
         }
         let dtype = self.elem_type.dtype()?;
         let elements = match &self.data {
-            TensorData::Raw(bytes) => from_raw(dtype, bytes, numel)?,
-            TensorData::Fields(message) => from_fields(dtype, message, numel, limit)?,
+            TensorData::Raw(bytes) => from_raw(dtype, bytes.read().ok()?, numel)?,
+            TensorData::Fields(message) => from_fields(dtype, message.reader(), numel, limit)?,
             TensorData::Strings(strings) => Elements::Strings(strings.iter().map(lossy).collect()),
             // A tensor without elements needs no data.
             TensorData::Absent if numel == 0 => Elements::Ints(Vec::new()),
@@ -157,18 +157,22 @@ fn finite_float(word: u64, exponent_bits: u32, mantissa_bits: u32) -> f64 {
 }
 
 /// From `float_data`, `int32_data` and so on.
-fn from_fields(dtype: DType, message: &[u8], numel: usize, limit: usize) -> Option<Elements> {
+fn from_fields(
+    dtype: DType,
+    mut reader: Reader<'_>,
+    numel: usize,
+    limit: usize,
+) -> Option<Elements> {
     let (mut ints, mut floats, mut doubles, mut strings) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.field().ok()? {
         // A field longer than the sizes allow is not read to its end.
-        let length = field.bytes().map_or(0, <[u8]>::len);
+        let length = field.message().map_or(0, |message| message.left());
         match number {
-            4 | 5 | 7 | 10 | 11 if length > limit.saturating_mul(10) => return None,
+            4 | 5 | 7 | 10 | 11 if length > limit.saturating_mul(10) as u64 => return None,
             4 => field.floats(&mut floats).ok()?,
             5 | 7 | 11 => field.ints(&mut ints).ok()?,
-            6 => strings.extend(field.bytes().as_ref().map(lossy)),
+            6 => strings.extend(field.bytes().ok()?.as_ref().map(lossy)),
             10 => field.doubles(&mut doubles).ok()?,
             _ => {}
         }
@@ -206,7 +210,7 @@ mod tests {
         let tensor = Tensor {
             dims: dims.to_vec(),
             elem_type: ElemType(elem),
-            data: TensorData::Raw(bytes),
+            data: TensorData::Raw(bytes.into()),
             ..Tensor::default()
         };
         tensor.elements(16)

@@ -20,7 +20,7 @@ fn binary(text: &str) -> Vec<u8> {
     let arena = Arena::default();
     let parsed = parse(text, &arena);
     assert_eq!(parsed.diagnostics, [], "{text}");
-    encode(&parsed.model)
+    encode(&parsed.model).unwrap()
 }
 
 fn error(bytes: &[u8]) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_onnx::infer::Options;
 use modelcost_onnx::model::{Dimension, Model as Onnx, Type};
-use modelcost_onnx::text::{Arena, Weights, parse, print_in_place};
+use modelcost_onnx::text::{Arena, parse, print_in_place};
 use modelcost_onnx::{Listing, ModelFile, OnnxError, listing};
 
 use super::{Place, Program, View, spans};
@@ -28,13 +28,9 @@ pub fn view(path: &Path, dims: &Dims) -> Result<View, String> {
         });
     }
     let mut model = file.model().map_err(|error| error.to_string())?;
-    let weights = location.as_deref().map(|location| Weights {
-        location,
-        bytes: file.bytes(),
-    });
     // What the values in between are is said by the hints.
     let declared = std::mem::take(&mut model.graph.value_info);
-    let text = print_in_place(&mut model, weights);
+    let text = print_in_place(&mut model, location.as_deref());
     model.graph.value_info = declared;
     Ok(View {
         program: of_model(&model, &name, dims, Vec::new()),

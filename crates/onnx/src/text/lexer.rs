@@ -257,13 +257,7 @@ impl<'a> Cursor<'a> {
         while let Some(byte) = bytes.get(self.at) {
             match byte {
                 b'"' => {
-                    let before = self.diagnostics.len();
-                    let at = self.at;
-                    if self.quoted().is_none() {
-                        // An open string: only this line is lost.
-                        self.diagnostics.truncate(before);
-                        self.at = at + 1;
-                    }
+                    self.pass_string();
                     continue;
                 }
                 b'#' => {
@@ -283,6 +277,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Skips a string, or the quote of one that is not closed.
+    fn pass_string(&mut self) {
+        let (at, before) = (self.at, self.diagnostics.len());
+        if self.quoted().is_none() {
+            self.diagnostics.truncate(before);
+            self.at = at + 1;
+        }
+    }
+
     /// Skips to one of `stops` outside of brackets and strings.
     pub fn recover_to(&mut self, stops: &[u8]) {
         let mut depth = 0usize;
@@ -292,12 +295,7 @@ impl<'a> Cursor<'a> {
             }
             match byte {
                 b'"' => {
-                    let before = self.diagnostics.len();
-                    let at = self.at;
-                    if self.quoted().is_none() {
-                        self.diagnostics.truncate(before);
-                        self.at = at + 1;
-                    }
+                    self.pass_string();
                     continue;
                 }
                 b'(' | b'[' | b'{' => depth += 1,

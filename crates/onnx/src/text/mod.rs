@@ -13,4 +13,4 @@ mod tensor;
 
 pub use arena::Arena;
 pub use parser::{Parsed, parse};
-pub use print::{Weights, print, print_in_place};
+pub use print::{print, print_in_place};

@@ -84,6 +84,6 @@ impl<'a> Parser<'a> {
             }
             Some(())
         });
-        Some(TensorData::Raw(self.cursor.arena.bytes(bytes)))
+        Some(TensorData::Raw(self.cursor.arena.bytes(bytes).into()))
     }
 }

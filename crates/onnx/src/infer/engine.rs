@@ -3,13 +3,14 @@
 use std::cell::Cell;
 
 use modelcost_core::dim::Dim;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
-use super::fact::{Content, Fact, Scalar, SequenceFact, TensorFact};
+use super::control::Call;
+use super::fact::Fact;
 use super::op::{CallAttribute, Op, fresh, resolve};
+use super::order::order;
 use super::program::*;
-use super::rules::{self, Control};
-use crate::dims;
+use super::rules;
 use crate::error::OnnxError;
 use crate::model::*;
 
@@ -17,11 +18,6 @@ use crate::model::*;
 pub(super) const MAX_DEPTH: usize = 96;
 /// Operator calls after expansion. The largest real models have some hundred thousand.
 const MAX_STEPS: usize = 1_000_000;
-/// Constants of up to this many elements are read. Shapes and indices are integers; a float
-/// constant that shapes depend on is a handful of scales, and every page of weights that is not
-/// read is time and memory saved.
-const MAX_CONSTANT_INTS: usize = 1024;
-const MAX_CONSTANT_FLOATS: usize = 16;
 
 pub(crate) type Result<T> = std::result::Result<T, OnnxError>;
 
@@ -80,7 +76,7 @@ pub fn infer<'m>(model: &'m Model<'m>, options: &Options) -> Result<Program<'m>>
 
 pub(crate) struct Engine<'m, 'o> {
     functions: FxHashMap<(&'m str, &'m str, &'m str), &'m Function<'m>>,
-    options: &'o Options,
+    pub options: &'o Options,
     pub unknowns: Cell<u32>,
     pub program: Program<'m>,
     depth: usize,
@@ -102,7 +98,7 @@ impl<'m> Scope<'_, 'm> {
     }
 }
 
-fn undefined(node: impl Into<String>, value: &str, cyclic: bool) -> OnnxError {
+pub(super) fn undefined(node: impl Into<String>, value: &str, cyclic: bool) -> OnnxError {
     OnnxError::Undefined {
         node: node.into(),
         value: value.to_owned(),
@@ -142,106 +138,6 @@ impl<'m> Engine<'m, '_> {
         self.depth -= 1;
         result
     }
-
-    // Inputs and constants.
-
-    fn check_bindings(&self, model: &Model<'m>) -> Result<()> {
-        let bound = self.options.inputs.iter().map(|(name, _)| name);
-        let valued = self.options.values.iter().map(|(name, _)| name);
-        for name in bound.chain(valued) {
-            if !model.graph.inputs.iter().any(|input| input.name == name) {
-                let names: Vec<_> = model.graph.inputs.iter().map(|i| i.name).collect();
-                return Err(OnnxError::Binding(format!(
-                    "the model has no input '{name}'; its inputs are {}",
-                    names.join(", ")
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn define_inputs(&mut self, graph: &'m Graph<'m>, scope: &mut Scope<'_, 'm>) -> Result<()> {
-        for input in &graph.inputs {
-            // Before IR version 4 initializers are listed as inputs too.
-            let value = self.options.values.iter().find(|(n, _)| n == input.name);
-            if scope.names.contains_key(input.name) && value.is_none() {
-                continue;
-            }
-            let mut fact = input
-                .ty
-                .as_ref()
-                .map_or(Fact::Unknown, |ty| self.declared(ty));
-            if let Some((_, shape)) = self.options.inputs.iter().find(|(n, _)| n == input.name) {
-                fact = bind_shape(fact, input.name, shape)?;
-            }
-            if let Some((_, Binding(content))) = value {
-                fact = bind_value(fact, input.name, content)?;
-            }
-            let id = self.value(input.name, fact, Origin::Input);
-            scope.names.insert(input.name, id);
-            self.program.inputs.push((input.name, id));
-        }
-        Ok(())
-    }
-
-    pub fn define_constants(&mut self, graph: &'m Graph<'m>, scope: &mut Scope<'_, 'm>) {
-        for tensor in &graph.initializers {
-            let fact = constant(tensor);
-            let id = self.value(tensor.name, fact, Origin::Initializer(tensor));
-            scope.names.insert(tensor.name, id);
-        }
-        for sparse in &graph.sparse_initializers {
-            let fact = sparse_constant(sparse);
-            let name = sparse.values.name;
-            let id = self.value(name, fact, Origin::SparseInitializer);
-            scope.names.insert(name, id);
-        }
-    }
-
-    /// What a declared type says, with the user's sizes for its symbols.
-    pub fn declared(&self, ty: &Type<'m>) -> Fact {
-        let dim = |dim: &Dimension<'_>| match dim {
-            Dimension::Value(size) if *size >= 0 => Dim::from(*size),
-            Dimension::Value(_) | Dimension::Unknown => self.fresh(),
-            Dimension::Param(text) => match dims::parse(text) {
-                Some(dim) => dim.substitute(&|name| {
-                    let bound = self.options.dims.iter().find(|(key, _)| key == name)?;
-                    Some(bound.1.clone())
-                }),
-                None => self.fresh(),
-            },
-        };
-        match ty {
-            Type::Tensor(elem, shape) => {
-                let shape = shape.as_ref().map(|dims| dims.iter().map(dim).collect());
-                Fact::tensor(elem.dtype(), shape)
-            }
-            Type::Sequence(element) => Fact::Sequence(SequenceFact {
-                element: Box::new(element.as_ref().map_or(Fact::Unknown, |e| self.declared(e))),
-                items: None,
-            }),
-            Type::Optional(element) => Fact::Optional {
-                element: Box::new(element.as_ref().map_or(Fact::Unknown, |e| self.declared(e))),
-                present: None,
-            },
-            Type::Map(..) => Fact::Other("map"),
-            Type::SparseTensor(..) => Fact::Other("sparse tensor"),
-            Type::Opaque(..) => Fact::Other("opaque"),
-        }
-    }
-
-    /// Takes from a declaration what inference did not find.
-    pub fn refine_declared(&mut self, id: ValueId, info: &ValueInfo<'m>) {
-        if self.fact(id).is_complete() {
-            return;
-        }
-        if let Some(ty) = &info.ty {
-            let declared = self.declared(ty);
-            self.program.values[id.0 as usize].fact.refine(&declared);
-        }
-    }
-
-    // Nodes.
 
     /// Runs nodes in order, or in an order in which they can run if the file's is not one.
     pub fn run_nodes(
@@ -296,7 +192,13 @@ impl<'m> Engine<'m, '_> {
         }
         match rules::find(node.domain, node.op_type) {
             Some(rules::Entry::Control(control)) => {
-                self.nested(|engine| engine.control(control, node, &inputs, scope, frame))
+                let call = Call {
+                    node,
+                    inputs: &inputs,
+                    scope,
+                    frame,
+                };
+                self.nested(|engine| engine.control(control, &call))
             }
             Some(rules::Entry::Rule(rule)) => {
                 let facts = self.apply(rule, node, &inputs, frame);
@@ -423,246 +325,5 @@ impl<'m> Engine<'m, '_> {
                 })
             })
             .collect()
-    }
-
-    fn control(
-        &mut self,
-        control: Control,
-        node: &'m Node<'m>,
-        inputs: &[Option<ValueId>],
-        scope: &Scope<'_, 'm>,
-        frame: FrameId,
-    ) -> Result<Vec<Option<ValueId>>> {
-        match control {
-            Control::If => self.run_if(node, inputs, scope, frame),
-            Control::Loop => self.run_loop(node, inputs, scope, frame),
-            Control::Scan => self.run_scan(node, inputs, scope, frame),
-            Control::SequenceMap => self.run_sequence_map(node, inputs, scope, frame),
-        }
-    }
-
-    /// Runs a subgraph on facts or values for its inputs, and gives its outputs.
-    pub fn run_body(
-        &mut self,
-        graph: &'m Graph<'m>,
-        inputs: Vec<Input>,
-        scope: &Scope<'_, 'm>,
-        frame: FrameId,
-    ) -> Result<Vec<ValueId>> {
-        let mut inner = Scope {
-            names: FxHashMap::default(),
-            parent: Some(scope),
-        };
-        self.define_constants(graph, &mut inner);
-        let mut given = inputs.into_iter();
-        for info in &graph.inputs {
-            if inner.names.contains_key(info.name) && given.len() == 0 {
-                continue;
-            }
-            let id = match given.next() {
-                Some(Input::Value(id)) => id,
-                Some(Input::Fact(fact)) => self.value(info.name, fact, Origin::Block),
-                None => self.value(info.name, Fact::Unknown, Origin::Block),
-            };
-            self.refine_declared(id, info);
-            inner.names.insert(info.name, id);
-        }
-        self.run_nodes(&graph.nodes, &graph.value_info, &mut inner, frame)?;
-        graph
-            .outputs
-            .iter()
-            .map(|info| {
-                let id = inner
-                    .get(info.name)
-                    .ok_or_else(|| undefined("a subgraph's output list", info.name, false))?;
-                Ok(id)
-            })
-            .collect()
-    }
-}
-
-/// What a subgraph is given for an input.
-pub(crate) enum Input {
-    Value(ValueId),
-    Fact(Fact),
-}
-
-/// What is known about a constant.
-pub(crate) fn constant(tensor: &Tensor<'_>) -> Fact {
-    let dtype = tensor.elem_type.dtype();
-    let sizes: Option<Vec<usize>> = tensor
-        .dims
-        .iter()
-        .map(|size| usize::try_from(*size).ok())
-        .collect();
-    let Some(sizes) = sizes.filter(|_| tensor.numel().is_some()) else {
-        return Fact::tensor(dtype, None);
-    };
-    let limit = match dtype {
-        Some(dtype) if dtype.is_floating_point() => MAX_CONSTANT_FLOATS,
-        _ => MAX_CONSTANT_INTS,
-    };
-    let content = tensor
-        .elements(limit)
-        .and_then(|elements| Content::from_elements(sizes.clone(), elements));
-    Fact::Tensor(TensorFact {
-        dtype,
-        shape: Some(sizes.into_iter().map(Dim::from).collect()),
-        content: content.map(std::sync::Arc::new),
-    })
-}
-
-/// What is known about a sparse constant: the shape of the dense tensor.
-pub(crate) fn sparse_constant(sparse: &SparseTensor<'_>) -> Fact {
-    let shape = sparse
-        .dims
-        .iter()
-        .map(|size| (*size >= 0).then(|| Dim::from(*size)))
-        .collect();
-    Fact::tensor(sparse.values.elem_type.dtype(), shape)
-}
-
-fn bind_shape(fact: Fact, name: &str, shape: &[Dim]) -> Result<Fact> {
-    let Fact::Tensor(mut tensor) = fact else {
-        return Err(OnnxError::Binding(format!(
-            "the input '{name}' is not a tensor, so it has no shape to set"
-        )));
-    };
-    if let Some(declared) = &tensor.shape
-        && declared.len() != shape.len()
-    {
-        return Err(OnnxError::Binding(format!(
-            "the input '{name}' has {} dimensions, not {}",
-            declared.len(),
-            shape.len()
-        )));
-    }
-    tensor.shape = Some(shape.to_vec());
-    Ok(Fact::Tensor(tensor))
-}
-
-fn bind_value(fact: Fact, name: &str, content: &Content) -> Result<Fact> {
-    if let Fact::Optional { element, .. } = fact {
-        // A value for an optional input says that it is there; null says that it is not.
-        let null = content.shape.is_empty() && content.items == [Scalar::Unknown];
-        let element = if null {
-            element
-        } else {
-            Box::new(bind_value(*element, name, content)?)
-        };
-        return Ok(Fact::Optional {
-            element,
-            present: Some(!null),
-        });
-    }
-    let Fact::Tensor(mut tensor) = fact else {
-        return Err(OnnxError::Binding(format!(
-            "the input '{name}' is not a tensor, so it has no value to set"
-        )));
-    };
-    // A list stands for a tensor of any rank with as many elements: `[2]` for a declared scalar.
-    let mut content = content.clone();
-    let sizes: Option<Vec<usize>> = tensor
-        .shape
-        .as_ref()
-        .and_then(|shape| shape.iter().map(Dim::as_usize).collect());
-    if let Some(sizes) = sizes
-        && sizes.iter().product::<usize>() == content.items.len()
-    {
-        content.shape = sizes;
-    }
-    tensor.shape = Some(content.shape.iter().map(|size| Dim::from(*size)).collect());
-    tensor.content = Some(std::sync::Arc::new(content));
-    Ok(Fact::Tensor(tensor))
-}
-
-/// The order in which to run nodes: the file's, if every value is made before it is read.
-fn order(nodes: &[Node<'_>], scope: &Scope<'_, '_>) -> Result<Vec<usize>> {
-    let mut defined: FxHashSet<&str> = FxHashSet::default();
-    let sorted = nodes.iter().all(|node| {
-        let ready = reads(node)
-            .iter()
-            .all(|name| defined.contains(name) || scope.get(name).is_some());
-        defined.extend(node.outputs.iter());
-        ready
-    });
-    if sorted {
-        return Ok((0..nodes.len()).collect());
-    }
-    let mut maker: FxHashMap<&str, usize> = FxHashMap::default();
-    for (index, node) in nodes.iter().enumerate() {
-        for name in node.outputs.iter().filter(|name| !name.is_empty()) {
-            maker.entry(name).or_insert(index);
-        }
-    }
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    let mut waiting = vec![0usize; nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        let captured = captures(node);
-        for name in reads(node).into_iter().chain(captured) {
-            if let Some(from) = maker.get(name) {
-                users[*from].push(index);
-                waiting[index] += 1;
-            }
-        }
-    }
-    let mut ready: std::collections::BTreeSet<usize> = (0..nodes.len())
-        .filter(|index| waiting[*index] == 0)
-        .collect();
-    let mut out = Vec::with_capacity(nodes.len());
-    while let Some(index) = ready.pop_first() {
-        out.push(index);
-        for user in &users[index] {
-            waiting[*user] -= 1;
-            if waiting[*user] == 0 {
-                ready.insert(*user);
-            }
-        }
-    }
-    if out.len() < nodes.len()
-        && let Some(stuck) = (0..nodes.len()).find(|index| waiting[*index] > 0)
-    {
-        let node = &nodes[stuck];
-        let name = reads(node)
-            .into_iter()
-            .find(|name| maker.get(name).is_some_and(|from| waiting[*from] > 0))
-            .unwrap_or_default();
-        return Err(undefined(node.label(), name, true));
-    }
-    Ok(out)
-}
-
-fn reads<'a>(node: &Node<'a>) -> Vec<&'a str> {
-    node.inputs
-        .iter()
-        .copied()
-        .filter(|name| !name.is_empty())
-        .collect()
-}
-
-/// The names that the subgraphs of a node read, their own included.
-fn captures<'a>(node: &Node<'a>) -> Vec<&'a str> {
-    let mut out = Vec::new();
-    let mut stack: Vec<&Graph<'a>> = Vec::new();
-    for attribute in &node.attributes {
-        collect_graphs(&attribute.value, &mut stack);
-    }
-    while let Some(graph) = stack.pop() {
-        for node in &graph.nodes {
-            out.extend(reads(node));
-            for attribute in &node.attributes {
-                collect_graphs(&attribute.value, &mut stack);
-            }
-        }
-        out.extend(graph.outputs.iter().map(|output| output.name));
-    }
-    out
-}
-
-fn collect_graphs<'g, 'a>(value: &'g AttributeValue<'a>, out: &mut Vec<&'g Graph<'a>>) {
-    match value {
-        AttributeValue::Graph(graph) => out.push(graph),
-        AttributeValue::Graphs(graphs) => out.extend(graphs),
-        _ => {}
     }
 }

@@ -87,6 +87,14 @@ impl Fact {
         })
     }
 
+    /// A list of unknown length.
+    pub fn list_of(element: Fact) -> Fact {
+        Fact::Sequence(SequenceFact {
+            element: Box::new(element),
+            items: None,
+        })
+    }
+
     /// The tensor, if it is known to be one.
     pub fn as_tensor(&self) -> Option<&TensorFact> {
         match self {
@@ -294,15 +302,18 @@ impl Content {
 
     /// A tensor of another shape whose elements are taken from this one.
     pub fn pick(&self, shape: Vec<usize>, source: impl Fn(&[usize]) -> Option<usize>) -> Content {
-        let items = indices(&shape)
-            .map(|index| {
-                source(&index)
-                    .and_then(|at| self.items.get(at))
-                    .cloned()
-                    .unwrap_or_default()
-            })
-            .collect();
-        Content { shape, items }
+        Content::fill(shape, |index| {
+            source(index).and_then(|at| self.items.get(at).cloned())
+        })
+    }
+
+    /// A tensor made element by element.
+    pub fn fill(shape: Vec<usize>, item: impl Fn(&[usize]) -> Option<Scalar>) -> Content {
+        let items = indices(&shape).map(|index| item(&index).unwrap_or_default());
+        Content {
+            items: items.collect(),
+            shape,
+        }
     }
 
     /// The element at an index, broadcast as NumPy does: aligned at the last dimension.

@@ -149,9 +149,17 @@ impl<'a, 'm> Op<'a, 'm> {
         }
     }
 
-    /// An attribute that holds an element type, or the default.
+    /// An attribute that holds an element type.
     pub fn attr_dtype(&self, name: &str) -> Option<DType> {
         ElemType(i32::try_from(self.attr_int(name)?).ok()?).dtype()
+    }
+
+    /// The same, or the default where it is not given. One that is given and no type is unknown.
+    pub fn attr_dtype_or(&self, name: &str, default: impl Into<Option<DType>>) -> Option<DType> {
+        match self.attr(name) {
+            Some(_) => self.attr_dtype(name),
+            None => default.into(),
+        }
     }
 
     /// An axis attribute or value as an index below `rank`.

@@ -370,10 +370,7 @@ fn dropout(op: &mut Op<'_, '_>) -> Option<()> {
 
 /// The shape of the input; the type of the `dtype` attribute, else of the input.
 fn typed_like(op: &mut Op<'_, '_>) -> Option<()> {
-    let dtype = match op.attr("dtype") {
-        Some(_) => op.attr_dtype("dtype"),
-        None => op.dtype(0),
-    };
+    let dtype = op.attr_dtype_or("dtype", op.dtype(0));
     op.set_dtype(0, dtype);
     let shape = op.shape(0)?.to_vec();
     op.set_shape(0, shape);

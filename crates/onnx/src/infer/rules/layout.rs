@@ -2,10 +2,10 @@
 
 use modelcost_core::dim::Dim;
 
-use super::util::{list, small_sizes};
+use super::util::{axes_or_all, list, small_sizes};
 use super::{MICROSOFT, Row};
 use crate::infer::bounds;
-use crate::infer::fact::{Content, Scalar, indices};
+use crate::infer::fact::{Content, Scalar};
 use crate::infer::op::{MAX_RANK, Op};
 
 pub(super) const RULES: &[Row] = &[
@@ -99,26 +99,17 @@ fn concat(op: &mut Op<'_, '_>) -> Option<()> {
     let contents: Vec<&Content> = (0..count)
         .map(|index| op.content(index))
         .collect::<Option<_>>()?;
-    let sizes = small_sizes(&out)?;
-    let items = indices(&sizes)
-        .map(|mut index| {
-            for content in &contents {
-                if index[axis] < content.shape[axis] {
-                    return content.items.get(content.offset(&index)).cloned();
-                }
-                index[axis] -= content.shape[axis];
+    let joined = Content::fill(small_sizes(&out)?, |index| {
+        let mut index = index.to_vec();
+        for content in &contents {
+            if index[axis] < content.shape[axis] {
+                return content.items.get(content.offset(&index)).cloned();
             }
-            None
-        })
-        .map(Option::unwrap_or_default)
-        .collect();
-    op.set_content(
-        0,
-        Content {
-            shape: sizes,
-            items,
-        },
-    );
+            index[axis] -= content.shape[axis];
+        }
+        None
+    });
+    op.set_content(0, joined);
     Some(())
 }
 
@@ -303,13 +294,7 @@ fn center_crop_pad(op: &mut Op<'_, '_>) -> Option<()> {
     op.set_dtype(0, op.dtype(0));
     let mut shape = op.shape(0)?.to_vec();
     let rank = shape.len();
-    let axes: Vec<usize> = match op.attr_ints("axes") {
-        Some(axes) => axes
-            .iter()
-            .map(|axis| op.axis(*axis, rank))
-            .collect::<Option<_>>()?,
-        None => (0..rank).collect(),
-    };
+    let axes = axes_or_all(op, rank)?;
     let sizes = op.items(1).unwrap_or_default();
     for (at, axis) in axes.iter().enumerate() {
         shape[*axis] = sizes

@@ -4,7 +4,7 @@ use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 
 use super::{ML, Row};
-use crate::infer::fact::{Fact, SequenceFact};
+use crate::infer::fact::Fact;
 use crate::infer::op::Op;
 
 pub(super) const RULES: &[Row] = &[
@@ -190,12 +190,6 @@ fn tree_ensemble(op: &mut Op<'_, '_>) -> Option<()> {
 
 /// A list of maps from labels to scores.
 fn zip_map(op: &mut Op<'_, '_>) -> Option<()> {
-    op.set(
-        0,
-        Fact::Sequence(SequenceFact {
-            element: Box::new(Fact::Other("map")),
-            items: None,
-        }),
-    );
+    op.set(0, Fact::list_of(Fact::Other("map")));
     Some(())
 }

@@ -3,7 +3,7 @@
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 
-use super::util::broadcast;
+use super::util::{axes_or_all, broadcast};
 use super::{MICROSOFT, Row};
 use crate::infer::op::Op;
 
@@ -89,13 +89,7 @@ fn qlinear_concat(op: &mut Op<'_, '_>) -> Option<()> {
 fn qlinear_reduce_mean(op: &mut Op<'_, '_>) -> Option<()> {
     op.set_dtype(0, op.dtype(0));
     let shape = op.shape(0)?.to_vec();
-    let axes: Vec<usize> = match op.attr_ints("axes") {
-        Some(axes) => axes
-            .iter()
-            .map(|axis| op.axis(*axis, shape.len()))
-            .collect::<Option<_>>()?,
-        None => (0..shape.len()).collect(),
-    };
+    let axes = axes_or_all(op, shape.len())?;
     let keep = op.attr_int_or("keepdims", 1) != 0;
     let out = shape
         .into_iter()

@@ -2,6 +2,7 @@
 
 use modelcost_core::dim::Dim;
 
+use super::util::axes_or_all;
 use super::{MICROSOFT, Row};
 use crate::infer::arithmetic as arith;
 use crate::infer::fact::Scalar;
@@ -36,13 +37,7 @@ fn resize(op: &mut Op<'_, '_>) -> Option<()> {
     } else {
         (op.has(1).then_some(1), 2, 3)
     };
-    let axes: Vec<usize> = match op.attr_ints("axes") {
-        Some(axes) => axes
-            .iter()
-            .map(|axis| op.axis(*axis, rank))
-            .collect::<Option<_>>()?,
-        None => (0..rank).collect(),
-    };
+    let axes = axes_or_all(op, rank)?;
     let mut out = shape.clone();
     let given = |index: usize| {
         // An empty tensor stands for an absent one.

@@ -37,10 +37,7 @@ fn sequence<'a>(op: &Op<'a, '_>, index: usize) -> Option<&'a SequenceFact> {
 
 /// No elements, of a given type.
 fn sequence_empty(op: &mut Op<'_, '_>) -> Option<()> {
-    let dtype = match op.attr("dtype") {
-        Some(_) => op.attr_dtype("dtype"),
-        None => Some(DType::Float32),
-    };
+    let dtype = op.attr_dtype_or("dtype", Some(DType::Float32));
     op.set(
         0,
         Fact::Sequence(SequenceFact {
@@ -98,13 +95,7 @@ fn sequence_insert(op: &mut Op<'_, '_>) -> Option<()> {
         op.set_sequence(0, items);
     } else {
         let element = sequence.element.join(&added, &mut || op.fresh());
-        op.set(
-            0,
-            Fact::Sequence(SequenceFact {
-                element: Box::new(element),
-                items: None,
-            }),
-        );
+        op.set(0, Fact::list_of(element));
     }
     Some(())
 }
@@ -143,13 +134,7 @@ fn sequence_length(op: &mut Op<'_, '_>) -> Option<()> {
 /// A tensor cut into a list along an axis.
 fn split_to_sequence(op: &mut Op<'_, '_>) -> Option<()> {
     let dtype = op.dtype(0);
-    op.set(
-        0,
-        Fact::Sequence(SequenceFact {
-            element: Box::new(Fact::tensor(dtype, None)),
-            items: None,
-        }),
-    );
+    op.set(0, Fact::list_of(Fact::tensor(dtype, None)));
     let shape = op.shape(0)?.to_vec();
     let axis = op.axis(op.attr_int_or("axis", 0), shape.len())?;
     let size = shape[axis].clone();
@@ -209,13 +194,7 @@ fn split_to_sequence(op: &mut Op<'_, '_>) -> Option<()> {
         Some(pieces) => op.set_sequence(0, pieces),
         None => {
             let element = piece(if keep { Some(op.fresh()) } else { None });
-            op.set(
-                0,
-                Fact::Sequence(SequenceFact {
-                    element: Box::new(element),
-                    items: None,
-                }),
-            );
+            op.set(0, Fact::list_of(element));
         }
     }
     Some(())

@@ -255,17 +255,10 @@ fn expand(op: &mut Op<'_, '_>) -> Option<()> {
     };
     op.set_shape(0, out.clone());
     let content = op.content(0)?;
-    let sizes = small_sizes(&out)?;
-    let items = crate::infer::fact::indices(&sizes)
-        .map(|index| content.broadcast_at(&index))
-        .collect();
-    op.set_content(
-        0,
-        Content {
-            shape: sizes,
-            items,
-        },
-    );
+    let whole = Content::fill(small_sizes(&out)?, |index| {
+        Some(content.broadcast_at(index))
+    });
+    op.set_content(0, whole);
     Some(())
 }
 
@@ -273,7 +266,7 @@ fn expand(op: &mut Op<'_, '_>) -> Option<()> {
 fn constant_of_shape(op: &mut Op<'_, '_>) -> Option<()> {
     let (dtype, value) = match op.attr_tensor("value") {
         Some(tensor) => {
-            let fact = crate::infer::engine::constant(tensor);
+            let fact = crate::infer::given::constant(tensor);
             let value = fact.content().and_then(|c| c.items.first().cloned());
             (tensor.elem_type.dtype(), value.unwrap_or_default())
         }

@@ -6,8 +6,8 @@ use modelcost_core::dtype::DType;
 use super::{MICROSOFT, Row};
 use crate::infer::arithmetic as arith;
 use crate::infer::bounds;
-use crate::infer::engine::{constant, sparse_constant};
 use crate::infer::fact::{Content, Fact, MAX_ITEMS, Scalar, TensorFact};
+use crate::infer::given::{constant, sparse_constant};
 use crate::infer::op::Op;
 use crate::model::AttributeValue;
 
@@ -128,10 +128,7 @@ fn range(op: &mut Op<'_, '_>) -> Option<()> {
 
 /// A matrix of the input's shape with ones on a diagonal.
 fn eye_like(op: &mut Op<'_, '_>) -> Option<()> {
-    let dtype = match op.attr("dtype") {
-        Some(_) => op.attr_dtype("dtype"),
-        None => op.dtype(0),
-    };
+    let dtype = op.attr_dtype_or("dtype", op.dtype(0));
     op.set_dtype(0, dtype);
     op.set_shape(0, op.shape(0)?.to_vec());
     Some(())
@@ -139,10 +136,7 @@ fn eye_like(op: &mut Op<'_, '_>) -> Option<()> {
 
 /// Random numbers in a given shape.
 fn random(op: &mut Op<'_, '_>) -> Option<()> {
-    let dtype = match op.attr("dtype") {
-        Some(_) => op.attr_dtype("dtype"),
-        None => Some(DType::Float32),
-    };
+    let dtype = op.attr_dtype_or("dtype", Some(DType::Float32));
     op.set_dtype(0, dtype);
     let shape = op.attr_ints("shape")?;
     op.set_shape(0, shape.iter().map(|size| Dim::from(*size)).collect());
@@ -151,10 +145,7 @@ fn random(op: &mut Op<'_, '_>) -> Option<()> {
 
 /// Samples of each row's distribution.
 fn multinomial(op: &mut Op<'_, '_>) -> Option<()> {
-    let dtype = match op.attr("dtype") {
-        Some(_) => op.attr_dtype("dtype"),
-        None => Some(DType::Int32),
-    };
+    let dtype = op.attr_dtype_or("dtype", Some(DType::Int32));
     op.set_dtype(0, dtype);
     let samples = Dim::from(op.attr_int_or("sample_size", 1));
     let batch = op.shape(0).and_then(|shape| shape.first().cloned());
@@ -163,10 +154,7 @@ fn multinomial(op: &mut Op<'_, '_>) -> Option<()> {
 }
 
 fn output_datatype(op: &Op<'_, '_>) -> Option<DType> {
-    match op.attr("output_datatype") {
-        Some(_) => op.attr_dtype("output_datatype"),
-        None => Some(DType::Float32),
-    }
+    op.attr_dtype_or("output_datatype", Some(DType::Float32))
 }
 
 /// A window of a given length.

@@ -5,7 +5,7 @@ use modelcost_core::dtype::DType;
 
 use crate::infer::arithmetic::round_to;
 use crate::infer::bounds;
-use crate::infer::fact::{Content, MAX_ITEMS, Scalar, indices};
+use crate::infer::fact::{Content, MAX_ITEMS, Scalar};
 use crate::infer::op::Op;
 
 /// One dimension of two broadcast against each other.
@@ -63,20 +63,11 @@ pub(super) fn map_broadcast(
     dtype: Option<DType>,
     function: impl Fn(&[Scalar]) -> Scalar,
 ) -> Option<()> {
-    let sizes = small_sizes(shape)?;
-    let items = indices(&sizes)
-        .map(|index| {
-            let arguments: Vec<Scalar> = contents.iter().map(|c| c.broadcast_at(&index)).collect();
-            round_to(dtype, function(&arguments))
-        })
-        .collect();
-    op.set_content(
-        0,
-        Content {
-            shape: sizes,
-            items,
-        },
-    );
+    let mapped = Content::fill(small_sizes(shape)?, |index| {
+        let arguments: Vec<Scalar> = contents.iter().map(|c| c.broadcast_at(index)).collect();
+        Some(round_to(dtype, function(&arguments)))
+    });
+    op.set_content(0, mapped);
     Some(())
 }
 
@@ -89,6 +80,14 @@ pub(super) fn axes(op: &Op<'_, '_>, axes: &[i64], rank: usize) -> Option<Vec<usi
     out.sort_unstable();
     out.dedup();
     (out.len() == axes.len()).then_some(out)
+}
+
+/// The attribute `axes` as indices below `rank`; without it, all of them.
+pub(super) fn axes_or_all(op: &Op<'_, '_>, rank: usize) -> Option<Vec<usize>> {
+    match op.attr_ints("axes") {
+        Some(axes) => axes.iter().map(|axis| op.axis(*axis, rank)).collect(),
+        None => Some((0..rank).collect()),
+    }
 }
 
 /// An attribute or, in later versions, an input that lists integers. `Ok(None)` when not given,

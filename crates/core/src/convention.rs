@@ -151,6 +151,14 @@ impl Info {
         out
     }
 
+    /// The unit as tables show it: a dash where it counts no operations.
+    pub fn shown_unit(&self) -> String {
+        match self.counts {
+            true => self.unit.to_string(),
+            false => "–".into(),
+        }
+    }
+
     /// What one unit of its counts is in truth, whatever the tool calls it.
     pub fn work_unit(&self) -> Unit {
         if self.fused_flop {

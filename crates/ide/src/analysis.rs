@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use modelcost_core::SmolStr;
+use modelcost_core::convention::Convention;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::dim::Dim;
 use modelcost_core::expr::ExprKind;
@@ -35,8 +38,15 @@ pub struct Analysis {
 impl Analysis {
     /// Reads and runs a text, with free dimensions of its inputs bound to the sizes given.
     pub fn new(text: &str, dims: &Dims) -> Analysis {
+        Analysis::until(text, dims, None)
+    }
+
+    /// As [`Analysis::new`]; once the flag is set what comes of it is of no use, and comes soon.
+    pub fn until(text: &str, dims: &Dims, superseded: Option<Arc<AtomicBool>>) -> Analysis {
         let (document, mut diagnostics) = Document::parse(text);
-        let traced = document.trace_partial(&options(&document, dims));
+        let mut options = options(&document, dims);
+        options.superseded = superseded;
+        let traced = document.trace_partial(&options);
         diagnostics.extend(traced.diagnostics);
         Analysis {
             document,
@@ -45,6 +55,11 @@ impl Analysis {
             dims: dims.clone(),
             model: Model::new(traced.trace),
         }
+    }
+
+    /// Counts by a convention, before anyone asks.
+    pub fn count(&self, convention: &dyn Convention) {
+        self.model.numbers(convention);
     }
 
     /// The trace.

@@ -120,10 +120,21 @@ impl Workspace {
 
     /// Where the name at an offset is defined, and where it is used; the definition first.
     pub fn occurrences(&mut self, uri: &str, offset: usize) -> Vec<Range<usize>> {
-        let found = self.with_spec(uri, |analysis, _, _, text| {
-            names::occurrences(&analysis.document, text, offset)
+        let found = self.with(uri, |content, _, _, text| match content {
+            Content::Spec(analysis) => names::occurrences(&analysis.document, text, offset)
+                .map_or(Vec::new(), |(_, spans)| spans),
+            Content::Program(program) => program.occurrences(text, offset),
         });
-        found.flatten().map_or(Vec::new(), |(_, spans)| spans)
+        found.unwrap_or_default()
+    }
+
+    /// The name at an offset, if it can be renamed.
+    pub fn renamable(&mut self, uri: &str, offset: usize) -> Option<Range<usize>> {
+        let spans = self.with_spec(uri, |analysis, _, _, text| {
+            names::occurrences(&analysis.document, text, offset)
+        })??;
+        let here = |span: &Range<usize>| span.start <= offset && offset <= span.end;
+        spans.1.into_iter().find(here)
     }
 
     /// The places where the name at an offset is to be replaced.

@@ -284,11 +284,7 @@ pub fn comparison_table(subjects: &dyn Subjects, settings: &Settings) -> String 
             (Ok(_), None) => "–".into(),
         };
         let params = numbers.total_params().map_or("–".into(), format::exact);
-        let unit = if info.counts {
-            info.unit.to_string()
-        } else {
-            "–".into()
-        };
+        let unit = info.shown_unit();
         let _ = writeln!(
             out,
             "| {} | {count} | {unit} | {params} | {} |",

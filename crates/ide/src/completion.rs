@@ -1,14 +1,19 @@
 //! What could be typed next.
 
+mod arguments;
+mod keys;
+
 use std::ops::Range;
 
 use modelcost_core::convention;
-use modelcost_torch::Kind;
 
 use crate::analysis::Analysis;
-use crate::hover::{argument_doc, callee_docs, positional, python, signature_of};
+use crate::hover::{argument_doc, callee_docs};
 use crate::lexical::{self, InString};
 use crate::names::{self, SymbolKind};
+
+pub use arguments::callee_signature;
+pub use keys::complete_config;
 
 /// What kind of thing an item is, for its icon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,160 +59,7 @@ pub fn complete(analysis: &Analysis, text: &str, offset: usize) -> Vec<Item> {
     }
     match lexical::string_at(text, offset) {
         Some(string) => in_string(analysis, text, offset, &string),
-        None => keys(text, offset),
-    }
-}
-
-/// The proposals at an offset of a `modelcost.toml`.
-pub fn complete_config(text: &str, offset: usize) -> Vec<Item> {
-    if lexical::in_comment(text, offset) {
-        return Vec::new();
-    }
-    let line_start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    let line = &text[line_start..offset];
-    if let Some(string) = lexical::string_at(text, offset) {
-        return match line.split('=').next().map(str::trim) {
-            Some("convention" | "compare") => conventions(string.range.start..string.range.end),
-            Some("units") => values(&["auto", "raw", "k", "m", "g"], string.range.clone()),
-            _ => Vec::new(),
-        };
-    }
-    let word = lexical::word_before(line);
-    if word.len() != line.trim_start().len() {
-        return Vec::new();
-    }
-    let range = offset - word.len()..offset;
-    let section = section_of(&text[..line_start]);
-    let names: &[(&str, &str)] = match section {
-        "" => &CONFIG_KEYS,
-        "hints" => &HINT_KEYS,
-        "budget" => &BUDGET_KEYS,
-        _ => &[],
-    };
-    names
-        .iter()
-        .map(|(name, detail)| key_item(name, detail, format!("{name} = "), range.clone()))
-        .collect()
-}
-
-const CONFIG_KEYS: [(&str, &str); 3] = [
-    (
-        "convention",
-        "how to count: tool, tool@version, tool/variant",
-    ),
-    ("code_lens", "whether the model's totals stand above it"),
-    ("compare", "the conventions that hovers compare"),
-];
-const HINT_KEYS: [(&str, &str); 7] = [
-    ("enabled", "whether there are hints"),
-    ("shape", "show the output shape"),
-    ("params", "show the parameters"),
-    ("count", "show the count"),
-    ("share", "show the share of the model's count"),
-    ("batch", "show the batch dimension of shapes"),
-    ("units", "auto, raw, k, m, g"),
-];
-const BUDGET_KEYS: [(&str, &str); 2] = [
-    ("count", "the most the model may count"),
-    ("params", "the most parameters it may have"),
-];
-
-/// The keys of the tables of a spec.
-const SPEC_TABLES: [(&str, &str); 6] = [
-    ("model", "the name and inputs of the model"),
-    ("layers", "the model's layers, in turn"),
-    ("modules", "modules that layers call by name"),
-    ("variables", "names for numbers"),
-    ("budget", "limits that the model is to keep"),
-    ("block", "a module with parameters, used by name"),
-];
-const MODEL_KEYS: [(&str, &str); 8] = [
-    ("name", "the model's name"),
-    ("input", "the shape of the input, or a table of inputs"),
-    ("output", "what the model returns, if not its last layer"),
-    ("class", "the class that tools are to see"),
-    ("tie", "parameters that share storage"),
-    ("freeze", "parameters that are not trained"),
-    ("reconstructed", "what was put back, a sentence each"),
-    ("partial", "what the spec does not say, a sentence each"),
-];
-const BLOCK_KEYS: [(&str, &str); 6] = [
-    ("args", "the parameters of its constructor"),
-    ("input", "the parameters of its forward"),
-    ("output", "what it returns, if not its last layer"),
-    ("class", "the class that tools are to see"),
-    ("base", "the class it derives from"),
-    ("freeze", "parameters that are not trained"),
-];
-
-/// The table that the end of a text is in: `layers`, `block.Bottleneck`.
-fn section_of(before: &str) -> &str {
-    let header = before
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| line.starts_with('['));
-    header.map_or("", |line| {
-        let line = line.trim_start_matches('[');
-        line.split(']').next().unwrap_or("").trim()
-    })
-}
-
-fn keys(text: &str, offset: usize) -> Vec<Item> {
-    let line_start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    let line = &text[line_start..offset];
-    let trimmed = line.trim_start();
-    let word = lexical::word_before(line);
-    let range = offset - word.len()..offset;
-    if let Some(header) = trimmed.strip_prefix('[') {
-        if header.len() != word.len() {
-            return Vec::new();
-        }
-        return SPEC_TABLES
-            .iter()
-            .map(|(name, detail)| {
-                let insert = if *name == "block" {
-                    "block.".into()
-                } else {
-                    name.to_string()
-                };
-                key_item(name, detail, insert, range.clone())
-            })
-            .collect();
-    }
-    if trimmed.len() != word.len() {
-        return Vec::new();
-    }
-    let section = section_of(&text[..line_start]);
-    let names: &[(&str, &str)] = match section {
-        "model" => &MODEL_KEYS,
-        "budget" => &BUDGET_KEYS,
-        "" => {
-            return SPEC_TABLES
-                .iter()
-                .map(|(name, detail)| key_item(name, detail, format!("[{name}"), range.clone()))
-                .collect();
-        }
-        section if section.starts_with("block.") && section.matches('.').count() == 1 => {
-            &BLOCK_KEYS
-        }
-        _ => &[],
-    };
-    names
-        .iter()
-        .map(|(name, detail)| key_item(name, detail, format!("{name} = "), range.clone()))
-        .collect()
-}
-
-fn key_item(label: &str, detail: &str, insert: String, range: Range<usize>) -> Item {
-    Item {
-        label: label.into(),
-        kind: ItemKind::Key,
-        detail: detail.into(),
-        insert,
-        range,
-        rank: 1,
-        docs: None,
+        None => keys::complete_spec(text, offset),
     }
 }
 
@@ -264,7 +116,7 @@ fn directive_items(text: &str, offset: usize) -> Option<Vec<Item>> {
     let Some((_, value)) = rest.split_once('=') else {
         let word = lexical::word_before(before);
         let range = offset - word.len()..offset;
-        return Some(vec![key_item(
+        return Some(vec![keys::item(
             "convention",
             "how this file is counted",
             "convention = \"".into(),
@@ -290,16 +142,16 @@ fn in_string(analysis: &Analysis, text: &str, offset: usize, string: &InString<'
         .next()
         .unwrap_or("")
         .trim();
-    let section = section_of(&text[..line_start]);
+    let section = keys::section_of(&text[..line_start]);
     if section == "model" && key == "name" || section == "budget" {
         return Vec::new();
     }
     if key == "dtype" {
-        return dtypes(range);
+        return arguments::dtypes(range);
     }
     let mut out = Vec::new();
     if let Some(call) = lexical::open_call(string.before, string.after) {
-        out.extend(arguments(analysis, &call, word, &range));
+        out.extend(arguments::complete(analysis, &call, word, &range));
     }
     if let Some((module, _)) = word.rsplit_once('.') {
         out.extend(functions_under(module, word, &range));
@@ -401,99 +253,6 @@ fn functions_under(module: &str, word: &str, range: &Range<usize>) -> Vec<Item> 
     out.sort_by(|a, b| a.label.cmp(&b.label));
     out.dedup_by(|a, b| a.label == b.label);
     out
-}
-
-/// The arguments that a call still lacks, and the values of the one that is being given.
-fn arguments(
-    analysis: &Analysis,
-    call: &lexical::OpenCall<'_>,
-    word: &str,
-    range: &Range<usize>,
-) -> Vec<Item> {
-    let Some(signature) = callee_signature(analysis, call.callee) else {
-        return Vec::new();
-    };
-    let mut out = Vec::new();
-    if call.keyword.is_none() {
-        let unset = signature
-            .parameters
-            .iter()
-            .enumerate()
-            .filter(|(index, parameter)| {
-                let by_position = *index < call.index && parameter.kind == Kind::Normal;
-                !by_position
-                    && parameter.kind != Kind::Variadic
-                    && !call.named.contains(&parameter.name.as_str())
-            });
-        for (_, parameter) in unset {
-            if word.contains('.') {
-                break;
-            }
-            let default = parameter
-                .default
-                .as_ref()
-                .map_or(String::new(), |value| format!("={}", python(value)));
-            out.push(Item {
-                label: format!("{}=", parameter.name),
-                kind: ItemKind::Argument,
-                detail: format!("{}{default}", parameter.name),
-                insert: format!("{}=", parameter.name),
-                range: range.clone(),
-                rank: 1,
-                docs: Some(format!("{}:{}", call.callee, parameter.name)),
-            });
-        }
-    }
-    let current = match call.keyword {
-        Some(name) => signature
-            .parameters
-            .iter()
-            .find(|parameter| parameter.name == name),
-        None => positional(&signature, call.index),
-    };
-    if let Some(parameter) = current {
-        let choices: &[&str] = match parameter.name.as_str() {
-            "padding_mode" => &["'zeros'", "'reflect'", "'replicate'", "'circular'"],
-            "padding" => &["'same'", "'valid'"],
-            "mode" => &[
-                "'nearest'",
-                "'linear'",
-                "'bilinear'",
-                "'bicubic'",
-                "'trilinear'",
-            ],
-            "approximate" => &["'none'", "'tanh'"],
-            "nonlinearity" => &["'tanh'", "'relu'"],
-            "dtype" => return [out, dtypes(range.clone())].concat(),
-            _ => match &parameter.default {
-                Some(modelcost_core::value::Value::Bool(true)) => &["False", "True"],
-                Some(modelcost_core::value::Value::Bool(false)) => &["True", "False"],
-                _ => &[],
-            },
-        };
-        for choice in choices {
-            out.push(value_item(choice, &parameter.name, range.clone()));
-        }
-    }
-    out
-}
-
-fn dtypes(range: Range<usize>) -> Vec<Item> {
-    values(
-        &[
-            "float32", "float16", "bfloat16", "float64", "int64", "int32", "bool",
-        ],
-        range,
-    )
-}
-
-/// The signature of what is called by a name as it is typed.
-pub fn callee_signature(analysis: &Analysis, callee: &str) -> Option<modelcost_torch::Signature> {
-    if let Some(signature) = signature_of(analysis, callee) {
-        return Some(signature);
-    }
-    let method = callee.rsplit('.').next().filter(|_| callee.contains('.'))?;
-    signature_of(analysis, &format!("Tensor.{method}"))
 }
 
 /// The documentation of an item, by what it says about itself in [`Item::docs`].

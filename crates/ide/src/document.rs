@@ -1,9 +1,13 @@
 //! One open document: its text, and what was worked out for it.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use modelcost_core::convention::Convention;
 
 use crate::analysis::{Analysis, Dims};
+use crate::background::{Background, Reading};
 use crate::config::{self, CONFIG_FILE, Directive};
 use crate::content::Content;
 use crate::hints::{Anchors, Subject};
@@ -14,8 +18,8 @@ use crate::text::Buffer;
 /// all.
 pub const MAX_TEXT: usize = 8 << 20;
 
-/// How much may wait to be thrown away.
-const MAX_DISCARDED: usize = 4;
+/// A text that takes longer to read is read in the background, where someone would have to wait for it.
+const HEAVY: Duration = Duration::from_millis(6);
 
 /// What a document is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,10 @@ pub struct Document {
     version: i32,
     state: Option<State>,
     good: Option<Good>,
+    /// The reading of this text, where it was begun in the background.
+    reading: Option<Reading>,
+    /// How long it took to read the text the last time.
+    took: Duration,
     /// Whether the text is known not to be that of the file it is shown for.
     is_other: bool,
     /// What was worked out for earlier texts: freeing a large trace takes a while, which nobody should wait for.
@@ -63,6 +71,15 @@ pub(crate) struct Good {
     pub anchors: Vec<GoodAnchor>,
 }
 
+impl Good {
+    /// Where hints stand on some lines.
+    pub fn on_lines(&self, lines: &RangeInclusive<usize>) -> impl Iterator<Item = &GoodAnchor> {
+        let first = self.anchors.partition_point(|a| a.line < *lines.start());
+        let rest = self.anchors[first..].iter();
+        rest.take_while(|anchor| anchor.line <= *lines.end())
+    }
+}
+
 /// Where a hint from before an error stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GoodAnchor {
@@ -82,6 +99,8 @@ impl Document {
             version,
             state: None,
             good: None,
+            reading: None,
+            took: Duration::ZERO,
             is_other: false,
             discarded: Vec::new(),
         }
@@ -116,6 +135,7 @@ impl Document {
     pub(crate) fn edit(&mut self, version: i32, range: Option<Range<usize>>, text: &str) {
         self.version = version;
         self.is_other = false;
+        self.reading = None;
         if let Some(state) = self.state.take() {
             self.supersede(state);
         }
@@ -172,19 +192,36 @@ impl Document {
             Some(state.content)
         };
         self.discarded.extend(old);
-        if self.discarded.len() > MAX_DISCARDED {
-            self.discarded.clear();
+    }
+
+    /// What was worked out for earlier texts, to be thrown away.
+    pub(crate) fn take_discarded(&mut self) -> Vec<Content> {
+        std::mem::take(&mut self.discarded)
+    }
+
+    /// Whether [`Document::state`] answers before a time. Where reading the text takes long, it is begun in the
+    /// background.
+    pub(crate) fn is_ready(
+        &mut self,
+        dims: &Dims,
+        convention: &'static dyn Convention,
+        background: &Background,
+        until: Instant,
+    ) -> bool {
+        let is_known = |state: &State| state.content.dims() == dims;
+        let may_wait = self.kind != Kind::Toml || self.took < HEAVY || self.good.is_none();
+        if may_wait || self.state.as_ref().is_some_and(is_known) {
+            return true;
         }
-    }
-
-    /// Whether there is something to be thrown away.
-    pub(crate) fn has_discarded(&self) -> bool {
-        !self.discarded.is_empty()
-    }
-
-    /// Throws away what was worked out for earlier texts.
-    pub(crate) fn throw_away(&mut self) {
-        self.discarded.clear();
+        if self
+            .reading
+            .as_ref()
+            .is_none_or(|reading| reading.dims != *dims)
+        {
+            self.reading = Some(background.read(self.buffer.text(), dims, convention));
+        }
+        let reading = self.reading.as_mut();
+        reading.is_none_or(|reading| reading.is_done(until))
     }
 
     /// What was worked out for the text, if there is a model in it; worked out now if it was not.
@@ -192,7 +229,20 @@ impl Document {
         let current = |state: &State| state.content.dims() == dims;
         if !self.state.as_ref().is_some_and(current) {
             self.state = None;
-            let content = self.read(dims);
+            let reading = self.reading.take();
+            let reading = reading.filter(|reading| reading.dims == *dims);
+            let content = match reading.and_then(Reading::wait) {
+                Some((analysis, took)) => {
+                    self.took = took;
+                    spec(analysis)
+                }
+                None => {
+                    let start = Instant::now();
+                    let content = self.read(dims);
+                    self.took = start.elapsed();
+                    content
+                }
+            };
             self.keep(content);
         }
         self.state.as_ref()
@@ -206,8 +256,7 @@ impl Document {
                 self.viewed(view)
             }
             Kind::Toml if text.len() <= MAX_TEXT && self.might_be_spec() => {
-                let analysis = Analysis::new(text, dims);
-                is_spec(&analysis).then(|| Content::Spec(Box::new(analysis)))
+                spec(Analysis::new(text, dims))
             }
             Kind::OnnxText if text.len() <= MAX_TEXT => {
                 let name = self.path.as_deref().and_then(Path::file_stem);
@@ -254,6 +303,7 @@ impl Document {
     pub(crate) fn forget(&mut self) {
         self.state = None;
         self.good = None;
+        self.reading = None;
         self.is_other = false;
         self.discarded.clear();
     }
@@ -306,13 +356,14 @@ impl Moves {
     }
 }
 
-/// Whether a text is a spec, and not another TOML file with a table called `model`.
-fn is_spec(analysis: &Analysis) -> bool {
+/// A spec, where the text is one, and not another TOML file with a table called `model`.
+fn spec(analysis: Analysis) -> Option<Content> {
     let document = &analysis.document;
     let says_something = !document.layers.is_empty()
         || !document.inputs.is_empty()
         || analysis.diagnostics.is_empty();
-    document.is_spec() && says_something
+    let is_spec = document.is_spec() && says_something;
+    is_spec.then(|| Content::Spec(Box::new(analysis)))
 }
 
 fn kind_of(path: Option<&Path>) -> Kind {

@@ -1,12 +1,17 @@
 //! What stands beside each line.
 
-use std::ops::RangeInclusive;
+use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
+use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::Shape;
 use modelcost_spec::{Content, Document, Layer};
 
 use crate::config::HintSettings;
+use crate::content::Content as Contents;
+use crate::document::Document as Open;
 use crate::model::{Model, Subjects};
 use crate::numbers::Numbers;
 use crate::text::Buffer;
@@ -91,10 +96,115 @@ impl Anchors {
     }
 }
 
-/// The byte where a line's hint stands: behind its last character that is not white space.
-pub fn line_end(buffer: &Buffer, line: usize) -> usize {
+/// The byte where a line's hint stands: behind its last character that is not white space, unless that is too far to
+/// be seen.
+pub fn offset(content: &Contents, buffer: &Buffer, line: usize) -> usize {
     let range = buffer.line(line);
-    range.start + buffer.text()[range].trim_end().len()
+    let text = buffer.text()[range.clone()].trim_end();
+    let column = match content {
+        Contents::Program(program) => program.hint_column(text),
+        Contents::Spec(_) => None,
+    };
+    range.start + column.unwrap_or(text.len())
+}
+
+/// What stands beside the lines of a range of a document whose text was read.
+pub(crate) fn current(
+    document: &Open,
+    settings: &HintSettings,
+    convention: &dyn Convention,
+    range: &Range<usize>,
+) -> Vec<Hint> {
+    let (Some(state), true) = (document.known(), settings.enabled) else {
+        return Vec::new();
+    };
+    let buffer = document.buffer();
+    let write = Writer::new(&state.content, buffer, settings, convention, range);
+    let anchors = state.anchors.on_lines(&write.lines).iter();
+    if state.content.is_complete() {
+        let fresh = anchors.filter_map(|&(line, subject)| write.hint(line, subject, false));
+        return fresh.collect();
+    }
+    // Half a model: lines that nobody touched keep what they had, because sums over the rest are wrong; the others say
+    // what is known.
+    let subjects = state.content.subjects();
+    let is_first = document.good().is_none();
+    let known = anchors.filter(|(_, subject)| is_first || is_called(subjects, *subject));
+    let mut out: BTreeMap<usize, Hint> = known
+        .filter_map(|&(line, subject)| Some((line, write.hint(line, subject, false)?)))
+        .collect();
+    if let Some(good) = document.good() {
+        let write = Writer::new(&good.content, buffer, settings, convention, range);
+        for anchor in good.on_lines(&write.lines) {
+            if !(anchor.touched && out.contains_key(&anchor.line)) {
+                let stale = write.hint(anchor.line, anchor.subject, true);
+                out.extend(stale.map(|hint| (anchor.line, hint)));
+            }
+        }
+    }
+    out.into_values().collect()
+}
+
+/// What stood beside the lines of a range before the last edits, where they are now.
+pub(crate) fn earlier(
+    document: &Open,
+    settings: &HintSettings,
+    convention: &dyn Convention,
+    range: &Range<usize>,
+) -> Vec<Hint> {
+    let (Some(good), true) = (document.good(), settings.enabled) else {
+        return Vec::new();
+    };
+    let buffer = document.buffer();
+    let write = Writer::new(&good.content, buffer, settings, convention, range);
+    let anchors = good.on_lines(&write.lines);
+    anchors
+        .filter_map(|anchor| write.hint(anchor.line, anchor.subject, true))
+        .collect()
+}
+
+/// Writes the hints of one content.
+struct Writer<'a> {
+    content: &'a Contents,
+    numbers: Arc<Numbers>,
+    buffer: &'a Buffer,
+    settings: &'a HintSettings,
+    range: &'a Range<usize>,
+    lines: RangeInclusive<usize>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(
+        content: &'a Contents,
+        buffer: &'a Buffer,
+        settings: &'a HintSettings,
+        convention: &dyn Convention,
+        range: &'a Range<usize>,
+    ) -> Writer<'a> {
+        Writer {
+            content,
+            numbers: content.subjects().model().numbers(convention),
+            buffer,
+            settings,
+            range,
+            lines: buffer.line_of(range.start)..=buffer.line_of(range.end),
+        }
+    }
+
+    fn hint(&self, line: usize, subject: Subject, stale: bool) -> Option<Hint> {
+        let offset = offset(self.content, self.buffer, line);
+        if offset < self.range.start || self.range.end < offset {
+            return None;
+        }
+        let subjects = self.content.subjects();
+        let label = label(subjects, &self.numbers, self.settings, subject)?;
+        Some(Hint {
+            offset,
+            label,
+            subject,
+            stale,
+        })
+    }
 }
 
 /// Where a layer's hint belongs, and how much text the layer is: one that goes over several lines has its hint at the

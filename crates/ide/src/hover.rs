@@ -34,46 +34,26 @@ pub fn hover(
     offset: usize,
 ) -> Option<Hover> {
     let document = &analysis.document;
-    let said = |markdown: String, span: Range<usize>| Some(Hover { markdown, span });
     let touches = |span: &modelcost_core::expr::Span| span.touches(offset);
-
-    if document.model_span.as_ref().is_some_and(touches)
-        || document
-            .name
-            .as_ref()
-            .is_some_and(|name| touches(&name.span))
-    {
-        let span = document
-            .model_span
-            .filter(|span| span.touches(offset))
-            .or(document.name.as_ref().map(|n| n.span))?;
-        return said(
-            card::card(analysis, convention, settings, Subject::Model)?,
-            span.range(),
-        );
+    let card = |subject, span: Range<usize>| {
+        let markdown = card::card(analysis, convention, settings, subject)?;
+        Some(Hover { markdown, span })
+    };
+    let name = document.name.as_ref().map(|name| name.span);
+    let mut heads = [document.model_span, name].into_iter().flatten();
+    if let Some(span) = heads.find(touches) {
+        return card(Subject::Model, span.range());
     }
-    for (index, block) in document.blocks.iter().enumerate() {
-        if touches(&block.name.span) {
-            return said(
-                card::card(analysis, convention, settings, Subject::Block(index))?,
-                block.name.span.range(),
-            );
-        }
+    let mut blocks = document.blocks.iter();
+    if let Some(index) = blocks.position(|block| touches(&block.name.span)) {
+        let span = document.blocks[index].name.span;
+        return card(Subject::Block(index), span.range());
     }
     let layer = document.layer_at(offset);
     if let Some(layer) = layer
-        && layer.key_span.as_ref().is_some_and(touches)
+        && let Some(span) = layer.key_span.filter(touches)
     {
-        let span = layer.key_span.map_or(0..0, |span| span.range());
-        return said(
-            card::card(
-                analysis,
-                convention,
-                settings,
-                Subject::Layer(layer.id.index()),
-            )?,
-            span,
-        );
+        return card(Subject::Layer(layer.id.index()), span.range());
     }
     if let Some(at) = names::expression_at(document, offset)
         && let Some(found) = expression_hover(analysis, convention, settings, text, &at, offset)
@@ -81,15 +61,7 @@ pub fn hover(
         return Some(found);
     }
     let layer = layer.filter(|layer| matches!(layer.content, Content::Expr(_)))?;
-    said(
-        card::card(
-            analysis,
-            convention,
-            settings,
-            Subject::Layer(layer.id.index()),
-        )?,
-        layer.span.range(),
-    )
+    card(Subject::Layer(layer.id.index()), layer.span.range())
 }
 
 fn expression_hover(

@@ -7,6 +7,7 @@
 pub mod actions;
 pub mod analysis;
 mod answers;
+mod background;
 pub mod budget;
 pub mod card;
 pub mod completion;
@@ -26,6 +27,7 @@ mod text;
 mod workspace;
 
 pub use answers::{Lens, Status};
+pub use background::Wake;
 pub use document::{Document, Kind, MAX_TEXT};
 pub use text::{Buffer, Encoding, Position};
 pub use workspace::{Choice, Chosen, Workspace};

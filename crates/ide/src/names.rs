@@ -357,18 +357,7 @@ pub fn occurrences(
 
 /// The dotted paths of a document that begin with a layer's name: `head.weight` of a tie.
 fn paths(document: &Document) -> impl Iterator<Item = &Ident> {
-    let blocks = document.blocks.iter().map(|block| &block.body);
-    let containers = document
-        .layers
-        .iter()
-        .filter_map(|layer| match &layer.content {
-            Content::Body(body) => Some(&**body),
-            Content::Expr(_) => None,
-        });
-    let bodies = std::iter::once(&document.model)
-        .chain(blocks)
-        .chain(containers);
-    bodies.flat_map(|body| {
+    document.bodies().flat_map(|body| {
         body.freeze
             .iter()
             .chain(body.ties.iter().flat_map(|(a, b)| [a, b]))

@@ -6,6 +6,7 @@
 mod onnx;
 mod spans;
 mod tree;
+mod values;
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -30,6 +31,8 @@ pub struct Program {
     pub diagnostics: Vec<Diagnostic>,
     /// The sizes of free dimensions that it was run with.
     pub dims: Dims,
+    /// Whether its text is ONNX's syntax.
+    is_onnx: bool,
     model: Model,
     /// The bytes of the model's name.
     head: Range<usize>,
@@ -132,6 +135,26 @@ impl Program {
             return Some((Subject::Node(at), place.span.clone()));
         }
         touches(&self.head).then(|| (Subject::Model, self.head.clone()))
+    }
+
+    /// Where the value or function at an offset of its text is defined, and where it is used; the definition first.
+    pub fn occurrences(&self, text: &str, offset: usize) -> Vec<Range<usize>> {
+        match self.is_onnx {
+            true => values::occurrences(text, offset),
+            // The tree of a program names nothing twice.
+            false => Vec::new(),
+        }
+    }
+
+    /// How far into a line of its text the hint stands, where its end is too far to be seen: behind the operator.
+    pub fn hint_column(&self, line: &str) -> Option<usize> {
+        const SEEN: usize = 120;
+        if !self.is_onnx || line.len() <= SEEN {
+            return None;
+        }
+        let after = line.find(" = ")? + 3;
+        let operator = line[after..].find(|c: char| !(c.is_alphanumeric() || "_.:".contains(c)))?;
+        Some(after + operator)
     }
 
     /// The structure of the text.

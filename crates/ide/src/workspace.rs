@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use modelcost_core::convention::{self, Convention};
 use modelcost_core::diagnostic::Diagnostic;
 
 use crate::analysis::Analysis;
+use crate::background::{Background, Wake};
 use crate::budget;
 use crate::config::{self, CONFIG_FILE, DEFAULT_CONVENTION, Directive, Partial, Settings};
 use crate::content::Content;
 use crate::document::Document;
 use crate::hints::{self, Hint};
-use crate::model::Subjects;
 use crate::numbers::Numbers;
 use crate::program::View;
 
@@ -66,6 +67,17 @@ pub struct Workspace {
     configs: BTreeMap<PathBuf, (Partial, Vec<Diagnostic>)>,
     /// Program files that were read to be shown and are not open yet.
     views: VecDeque<(PathBuf, View)>,
+    background: Option<Background>,
+    wake: Option<Awake>,
+}
+
+/// What is called when a reading in the background is there.
+struct Awake(Wake);
+
+impl std::fmt::Debug for Awake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Awake")
+    }
 }
 
 /// An editor asks for a file's text and then opens it: more than a few at once are not on their way.
@@ -133,10 +145,54 @@ impl Workspace {
             return;
         };
         document.edit(version, range, text);
+        let discarded = document.take_discarded();
         if let Some(folder) = document.folder().filter(|_| document.is_config()) {
             let (folder, text) = (folder.to_path_buf(), document.buffer().text().to_string());
             self.set_config(folder, Some(&text));
         }
+        if !discarded.is_empty()
+            && let Some(background) = self.background()
+        {
+            background.discard(discarded);
+        }
+    }
+
+    /// Has someone called, on another thread, whenever a reading in the background is there.
+    pub fn set_wake(&mut self, wake: Wake) {
+        self.wake = Some(Awake(wake));
+    }
+
+    fn background(&mut self) -> Option<&Background> {
+        if self.background.is_none() {
+            let wake = self.wake.as_ref().map(|wake| wake.0.clone());
+            self.background = Background::start(wake);
+        }
+        self.background.as_ref()
+    }
+
+    /// Whether what is asked about a document is answered without much waiting: what takes long to read is read in the
+    /// background, and is there once this says so.
+    pub fn is_ready(&mut self, uri: &str, until: Instant) -> bool {
+        self.background();
+        let (settings, _) = self.settings(uri);
+        let convention = self.convention_ahead(uri);
+        let (Some(document), Some(background), Some(convention)) = (
+            self.documents.get_mut(uri),
+            self.background.as_ref(),
+            convention,
+        ) else {
+            return true;
+        };
+        document.is_ready(&settings.dims, convention, background, until)
+    }
+
+    /// The convention that will count for a document, told before its text is read.
+    fn convention_ahead(&self, uri: &str) -> Option<&'static dyn Convention> {
+        let (settings, _) = self.settings(uri);
+        let directive = config::directive(self.documents.get(uri)?.buffer().text());
+        let name = directive.map_or(settings.convention, |directive| directive.convention);
+        let convention = convention::find(&name).or_else(|_| convention::find(DEFAULT_CONVENTION));
+        convention.ok()
     }
 
     /// The editor's settings.
@@ -251,16 +307,6 @@ impl Workspace {
         Some((&document.known()?.content, document.buffer().text()))
     }
 
-    /// Whether what was worked out for earlier texts waits to be thrown away.
-    pub fn has_discarded(&self) -> bool {
-        self.documents.values().any(Document::has_discarded)
-    }
-
-    /// Throws away what was worked out for earlier texts.
-    pub fn throw_away(&mut self) {
-        self.documents.values_mut().for_each(Document::throw_away);
-    }
-
     /// Throws away what was worked out for the documents' texts.
     pub fn forget_analyses(&mut self) {
         self.documents.values_mut().for_each(Document::forget);
@@ -286,63 +332,33 @@ impl Workspace {
     /// What stands beside the lines of a range of a document.
     pub fn hints(&mut self, uri: &str, range: Range<usize>) -> Vec<Hint> {
         let (settings, _) = self.settings(uri);
-        if !settings.hints.enabled {
-            return Vec::new();
-        }
         let Some(convention) = self.choice(uri).map(|choice| choice.convention) else {
             return Vec::new();
         };
         let Some(document) = self.documents.get(uri) else {
             return Vec::new();
         };
-        let Some(state) = document.known() else {
-            return Vec::new();
+        hints::current(document, &settings.hints, convention, &range)
+    }
+
+    /// As [`Workspace::hints`], within a time: where what the text means is not known by then, what stood beside the
+    /// lines before the edit, and `true`.
+    pub fn hints_within(
+        &mut self,
+        uri: &str,
+        range: Range<usize>,
+        patience: Duration,
+    ) -> (Vec<Hint>, bool) {
+        if self.is_ready(uri, Instant::now() + patience) {
+            return (self.hints(uri, range), false);
+        }
+        let (settings, _) = self.settings(uri);
+        let convention = self.convention_ahead(uri);
+        let (Some(document), Some(convention)) = (self.documents.get(uri), convention) else {
+            return (Vec::new(), false);
         };
-        let buffer = document.buffer();
-        let lines = buffer.line_of(range.start)..=buffer.line_of(range.end);
-        let hint = |subjects: &dyn Subjects, numbers: &Numbers, line, subject, stale| {
-            let offset = hints::line_end(buffer, line);
-            let label = hints::label(subjects, numbers, &settings.hints, subject)?;
-            (range.start <= offset && offset <= range.end).then_some(Hint {
-                offset,
-                label,
-                subject,
-                stale,
-            })
-        };
-        let anchors = state.anchors.on_lines(&lines).iter();
-        let subjects = state.content.subjects();
-        let numbers = subjects.model().numbers(convention);
-        if state.content.is_complete() {
-            let fresh = |&(line, subject)| hint(subjects, &numbers, line, subject, false);
-            return anchors.filter_map(fresh).collect();
-        }
-        // Half a model: lines that nobody touched keep what they had, because sums over the rest
-        // are wrong; the others say what is known.
-        let mut out = BTreeMap::new();
-        let good = document.good();
-        for &(line, subject) in anchors {
-            if good.is_none() || hints::is_called(subjects, subject) {
-                let fresh = hint(subjects, &numbers, line, subject, false);
-                out.extend(fresh.map(|hint| (line, hint)));
-            }
-        }
-        if let Some(good) = good {
-            let subjects = good.content.subjects();
-            let numbers = subjects.model().numbers(convention);
-            for anchor in good
-                .anchors
-                .iter()
-                .filter(|anchor| lines.contains(&anchor.line))
-            {
-                let (line, subject) = (anchor.line, anchor.subject);
-                if !(anchor.touched && out.contains_key(&line)) {
-                    let stale = hint(subjects, &numbers, line, subject, true);
-                    out.extend(stale.map(|hint| (line, hint)));
-                }
-            }
-        }
-        out.into_values().collect()
+        let earlier = hints::earlier(document, &settings.hints, convention, &range);
+        (earlier, true)
     }
 
     /// What totals are read from, and whether that is from before an error: the text's, or that of the last one without.

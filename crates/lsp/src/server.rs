@@ -35,7 +35,7 @@ impl Server {
     /// A server for a client.
     pub fn new(client: Client) -> Server {
         let (out, outgoing) = mpsc::unbounded_channel();
-        let queue = Queue::start(move || State::new(out));
+        let queue = Queue::start(move |wake| State::new(out, wake));
         Server {
             client,
             queue,
@@ -55,10 +55,26 @@ impl Server {
     {
         self.queue.ask(move |state| {
             let uri = at.text_document.uri;
-            let offset = state
-                .converter(state.workspace.document(uri.as_str())?)
-                .byte(at.position);
+            let offset = state.converter_of(&uri)?.byte(at.position);
             question(state, &uri, offset)
+        })
+    }
+
+    /// Asks for something about a range of a document; nothing if the document is not open.
+    fn within<T, Q>(
+        &self,
+        document: TextDocumentIdentifier,
+        range: Range,
+        question: Q,
+    ) -> impl Future<Output = Result<Option<T>>> + Send + use<T, Q>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&mut State, &Uri, std::ops::Range<usize>) -> Option<T> + Send + 'static,
+    {
+        self.queue.ask(move |state| {
+            let uri = document.uri;
+            let range = state.converter_of(&uri)?.bytes(range);
+            question(state, &uri, range)
         })
     }
 }
@@ -213,22 +229,13 @@ impl LanguageServer for Server {
     }
 
     async fn inlay_hint(&self, params: InlayHintParams) -> Result<Option<Vec<InlayHint>>> {
-        self.queue
-            .ask(move |state| {
-                let uri = params.text_document.uri;
-                let range = state
-                    .converter(state.workspace.document(uri.as_str())?)
-                    .bytes(params.range);
-                let hints = state.workspace.hints(uri.as_str(), range);
-                let converter = state.converter(state.workspace.document(uri.as_str())?);
-                Some(
-                    hints
-                        .iter()
-                        .map(|hint| converter.hint(&uri, hint))
-                        .collect(),
-                )
-            })
-            .await
+        self.within(params.text_document, params.range, |state, uri, range| {
+            let hints = state.hints(uri, range);
+            let converter = state.converter_of(uri)?;
+            let hint = |hint| converter.hint(uri, hint);
+            Some(hints.iter().map(hint).collect())
+        })
+        .await
     }
 
     async fn inlay_hint_resolve(&self, hint: InlayHint) -> Result<InlayHint> {
@@ -250,9 +257,7 @@ impl LanguageServer for Server {
             params.text_document_position_params,
             |state, uri, offset| {
                 let hover = state.workspace.hover(uri.as_str(), offset)?;
-                let range = state
-                    .converter(state.workspace.document(uri.as_str())?)
-                    .range(&hover.span);
+                let range = state.converter_of(uri)?.range(&hover.span);
                 Some(Hover {
                     contents: HoverContents::Markup(markdown(hover.markdown)),
                     range: Some(range),
@@ -265,7 +270,7 @@ impl LanguageServer for Server {
     async fn completion(&self, params: CompletionParams) -> Result<Option<CompletionResponse>> {
         self.at(params.text_document_position, |state, uri, offset| {
             let items = state.workspace.completion(uri.as_str(), offset);
-            let converter = state.converter(state.workspace.document(uri.as_str())?);
+            let converter = state.converter_of(uri)?;
             let items: Vec<_> = items
                 .iter()
                 .enumerate()
@@ -292,11 +297,7 @@ impl LanguageServer for Server {
             params.text_document_position_params,
             |state, uri, offset| {
                 let help = state.workspace.signature_help(uri.as_str(), offset)?;
-                Some(
-                    state
-                        .converter(state.workspace.document(uri.as_str())?)
-                        .signature(&help),
-                )
+                Some(state.converter_of(uri)?.signature(&help))
             },
         )
         .await
@@ -310,9 +311,7 @@ impl LanguageServer for Server {
             params.text_document_position_params,
             |state, uri, offset| {
                 let spans = state.workspace.occurrences(uri.as_str(), offset);
-                let range = state
-                    .converter(state.workspace.document(uri.as_str())?)
-                    .range(spans.first()?);
+                let range = state.converter_of(uri)?.range(spans.first()?);
                 Some(GotoDefinitionResponse::Scalar(Location {
                     uri: uri.clone(),
                     range,
@@ -326,7 +325,7 @@ impl LanguageServer for Server {
         let skip = usize::from(!params.context.include_declaration);
         self.at(params.text_document_position, move |state, uri, offset| {
             let spans = state.workspace.occurrences(uri.as_str(), offset);
-            let converter = state.converter(state.workspace.document(uri.as_str())?);
+            let converter = state.converter_of(uri)?;
             let locations = spans.iter().skip(skip);
             Some(
                 locations
@@ -348,7 +347,7 @@ impl LanguageServer for Server {
             params.text_document_position_params,
             |state, uri, offset| {
                 let spans = state.workspace.occurrences(uri.as_str(), offset);
-                let converter = state.converter(state.workspace.document(uri.as_str())?);
+                let converter = state.converter_of(uri)?;
                 let mark = |(index, span): (usize, &std::ops::Range<usize>)| DocumentHighlight {
                     range: converter.range(span),
                     kind: Some(if index == 0 {
@@ -368,13 +367,8 @@ impl LanguageServer for Server {
         params: TextDocumentPositionParams,
     ) -> Result<Option<PrepareRenameResponse>> {
         self.at(params, |state, uri, offset| {
-            let spans = state.workspace.occurrences(uri.as_str(), offset);
-            let here = spans
-                .into_iter()
-                .find(|span| span.start <= offset && offset <= span.end)?;
-            let range = state
-                .converter(state.workspace.document(uri.as_str())?)
-                .range(&here);
+            let here = state.workspace.renamable(uri.as_str(), offset)?;
+            let range = state.converter_of(uri)?.range(&here);
             Some(PrepareRenameResponse::Range(range))
         })
         .await
@@ -389,7 +383,7 @@ impl LanguageServer for Server {
                 Ok(spans) => spans,
                 Err(error) => return Some(Err(Error::invalid_params(error.to_string()))),
             };
-            let converter = state.converter(state.workspace.document(uri.as_str())?);
+            let converter = state.converter_of(uri)?;
             let edit = |span| TextEdit {
                 range: converter.range(span),
                 new_text: params.new_name.clone(),
@@ -411,7 +405,7 @@ impl LanguageServer for Server {
             .ask(move |state| {
                 let uri = params.text_document.uri;
                 let items = state.workspace.outline(uri.as_str());
-                let converter = state.converter(state.workspace.document(uri.as_str())?);
+                let converter = state.converter_of(&uri)?;
                 let symbols = items.iter().map(|item| converter.symbol(item)).collect();
                 Some(DocumentSymbolResponse::Nested(symbols))
             })
@@ -437,7 +431,7 @@ impl LanguageServer for Server {
             .ask(move |state| {
                 let uri = params.text_document.uri;
                 let lenses = state.workspace.lenses(uri.as_str());
-                let converter = state.converter(state.workspace.document(uri.as_str())?);
+                let converter = state.converter_of(&uri)?;
                 let lens = |lens: &modelcost_ide::Lens| CodeLens {
                     range: converter.range(&lens.span),
                     command: Some(Command {
@@ -453,31 +447,29 @@ impl LanguageServer for Server {
     }
 
     async fn code_action(&self, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
-        self.queue
-            .ask(move |state| {
-                let uri = params.text_document.uri;
-                let range = state
-                    .converter(state.workspace.document(uri.as_str())?)
-                    .bytes(params.range);
+        let wanted = params.context.only;
+        let is_wanted = move |action: &CodeAction| {
+            // A client that asks for one kind means those under it too: `refactor` holds `refactor.rewrite`.
+            let kind = action.kind.as_ref().map_or("", |kind| kind.as_str());
+            let under = |only: &str| {
+                let rest = kind.strip_prefix(only);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            let mut wanted = wanted.iter();
+            wanted.all(|wanted| wanted.iter().any(|only| under(only.as_str())))
+        };
+        self.within(
+            params.text_document,
+            params.range,
+            move |state, uri, range| {
                 let actions = state.workspace.actions(uri.as_str(), range);
-                let converter = state.converter(state.workspace.document(uri.as_str())?);
-                let wanted = params.context.only;
-                let actions = actions
-                    .iter()
-                    .map(|action| converter.action(&uri, action))
-                    .filter(|action| {
-                        // A client that asks for one kind means those under it too: `refactor` holds `refactor.rewrite`.
-                        let kind = action.kind.as_ref().map_or("", |kind| kind.as_str());
-                        wanted.as_ref().is_none_or(|wanted| {
-                            wanted.iter().any(|only| {
-                                kind == only.as_str()
-                                    || kind.starts_with(&format!("{}.", only.as_str()))
-                            })
-                        })
-                    });
+                let converter = state.converter_of(uri)?;
+                let actions = actions.iter().map(|action| converter.action(uri, action));
+                let actions = actions.filter(is_wanted);
                 Some(actions.map(CodeActionOrCommand::CodeAction).collect())
-            })
-            .await
+            },
+        )
+        .await
     }
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {

@@ -1,10 +1,12 @@
 //! What the worker owns: the documents, what is chosen, and what the client was told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use modelcost_ide::config::Partial;
-use modelcost_ide::{Document, Encoding, Status, Workspace};
+use modelcost_ide::hints::Hint;
+use modelcost_ide::{Document, Encoding, Status, Wake, Workspace};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 use tower_lsp::ls_types::{self as lsp, Uri};
@@ -26,6 +28,9 @@ pub enum Outgoing {
     Show(lsp::MessageType, String),
 }
 
+/// How long an answer may take: a frame of a screen, less what it takes to draw.
+const PATIENCE: Duration = Duration::from_millis(12);
+
 /// What the worker owns.
 pub struct State {
     /// The documents and settings.
@@ -36,6 +41,8 @@ pub struct State {
     pub client: ClientAbilities,
     /// The documents that changed since the client was told about them.
     changed: BTreeSet<String>,
+    /// The documents whose client has hints from before the last edit, and is to ask again.
+    owed: HashSet<String>,
     told: HashMap<String, Status>,
     uris: HashMap<String, Uri>,
     out: UnboundedSender<Outgoing>,
@@ -55,13 +62,16 @@ pub struct ClientAbilities {
 }
 
 impl State {
-    /// No documents.
-    pub fn new(out: UnboundedSender<Outgoing>) -> State {
+    /// No documents. `wake` has [`State::spare_work`] called.
+    pub fn new(out: UnboundedSender<Outgoing>, wake: Wake) -> State {
+        let mut workspace = Workspace::new();
+        workspace.set_wake(wake);
         State {
-            workspace: Workspace::new(),
+            workspace,
             encoding: Encoding::default(),
             client: ClientAbilities::default(),
             changed: BTreeSet::new(),
+            owed: HashSet::new(),
             told: HashMap::new(),
             uris: HashMap::new(),
             out,
@@ -153,6 +163,7 @@ impl State {
             .map(|path| path.to_path_buf());
         self.workspace.close(key);
         self.changed.remove(key);
+        self.owed.remove(key);
         self.told.remove(key);
         self.uris.remove(key);
         self.send(Outgoing::Diagnostics(uri.clone(), Vec::new(), None));
@@ -191,16 +202,38 @@ impl State {
         self.send(Outgoing::Refresh);
     }
 
-    /// Whether there is something to do while nobody asks.
-    pub fn has_spare_work(&self) -> bool {
-        !self.changed.is_empty()
+    /// What stands beside the lines of a range. Where working that out takes longer than a person waits, a client that
+    /// asks again when told to gets what stood there before, and is told once the rest is known.
+    pub fn hints(&mut self, uri: &Uri, range: std::ops::Range<usize>) -> Vec<Hint> {
+        let key = uri.as_str();
+        if !self.client.refresh_hints {
+            return self.workspace.hints(key, range);
+        }
+        let (hints, is_earlier) = self.workspace.hints_within(key, range, PATIENCE);
+        if is_earlier {
+            self.owed.insert(key.into());
+        }
+        hints
     }
 
-    /// Tells the client about one document that changed.
-    pub fn spare_work(&mut self) {
-        let Some(key) = self.changed.pop_first() else {
-            return;
+    /// Does one thing that nobody asked for: tells the client about a document that changed. Says whether there was
+    /// something to do; what is still being read in the background is not.
+    pub fn spare_work(&mut self) -> bool {
+        let now = Instant::now();
+        let workspace = &mut self.workspace;
+        let mut changed = self.changed.iter();
+        let Some(key) = changed.find(|key| workspace.is_ready(key, now)).cloned() else {
+            return false;
         };
+        self.changed.remove(&key);
+        self.tell(key.clone());
+        if self.owed.remove(&key) {
+            self.send(Outgoing::Refresh);
+        }
+        true
+    }
+
+    fn tell(&mut self, key: String) {
         let Some(uri) = self.uris.get(&key).cloned() else {
             return;
         };
@@ -238,8 +271,13 @@ impl State {
         self.workspace.forget_analyses();
     }
 
-    /// Positions of a document.
-    pub fn converter<'d>(&self, document: &'d Document) -> Converter<'d> {
+    /// Positions of a document; nothing if it is not open.
+    pub fn converter_of(&self, uri: &Uri) -> Option<Converter<'_>> {
+        Some(self.converter(self.workspace.document(uri.as_str())?))
+    }
+
+    /// Positions in a document.
+    fn converter<'d>(&self, document: &'d Document) -> Converter<'d> {
         Converter::new(document.buffer(), self.encoding)
     }
 }

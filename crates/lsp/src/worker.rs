@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use modelcost_ide::Wake;
 use tokio::sync::oneshot;
 use tower_lsp::jsonrpc::{Error, ErrorCode, Result};
 
@@ -33,26 +33,35 @@ impl Shared {
         // A panic while the lock is held cannot leave a queue half changed.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// When nothing has come in for so long, nothing is about to.
-const QUIET: Duration = Duration::from_millis(200);
+    /// Waits until there is something to do.
+    fn wait(&self) {
+        let is_idle = |jobs: &mut Jobs| jobs.waiting.is_empty() && !jobs.closed;
+        drop(self.wake.wait_while(self.lock(), is_idle));
+    }
+}
 
 /// Enough for the deepest specs and programs that readers accept.
 const STACK: usize = 64 << 20;
 
 impl Queue {
-    /// Starts the thread.
-    pub fn start(state: impl FnOnce() -> State + Send + 'static) -> Queue {
+    /// Starts the thread. The state is given a way to have it look for something to do.
+    pub fn start(state: impl FnOnce(Wake) -> State + Send + 'static) -> Queue {
         let shared = Arc::new(Shared {
             jobs: Mutex::default(),
             wake: Condvar::new(),
         });
         let own = shared.clone();
+        let queue = Arc::downgrade(&shared);
+        let wake: Wake = Arc::new(move || {
+            if let Some(shared) = queue.upgrade() {
+                Queue(shared).tell(|_| {});
+            }
+        });
         let thread = std::thread::Builder::new()
             .name("modelcost".into())
             .stack_size(STACK);
-        let started = thread.spawn(move || work(&own, state()));
+        let started = thread.spawn(move || work(&own, state(wake)));
         if let Err(error) = started {
             log(format_args!("no thread could be started: {error}"));
             shared.lock().closed = true;
@@ -101,44 +110,30 @@ impl Queue {
 
 fn work(shared: &Shared, mut state: State) {
     loop {
-        let job = {
+        let (job, closed) = {
             let mut jobs = shared.lock();
-            loop {
-                if let Some(job) = jobs.waiting.pop_front() {
-                    break Some(job);
-                }
-                if jobs.closed {
-                    return;
-                }
-                if state.has_spare_work() {
-                    break None;
-                }
-                if state.workspace.has_discarded() {
-                    // Only once nobody types.
-                    let waited = shared.wake.wait_timeout(jobs, QUIET);
-                    let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                    jobs = after;
-                    if timeout.timed_out() && jobs.waiting.is_empty() {
-                        state.workspace.throw_away();
-                    }
-                    continue;
-                }
-                jobs = shared
-                    .wake
-                    .wait(jobs)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
+            (jobs.waiting.pop_front(), jobs.closed)
         };
+        if job.is_none() && closed {
+            return;
+        }
         // A bug in an answer must not take the documents with it: edits that come later have to find them.
         let done = catch_unwind(AssertUnwindSafe(|| match job {
-            Some(job) => job(&mut state),
+            Some(job) => {
+                job(&mut state);
+                true
+            }
             None => state.spare_work(),
         }));
-        if done.is_err() {
-            log(format_args!(
-                "a request failed; what was worked out is thrown away, the documents are kept"
-            ));
-            state.forget_analyses();
+        match done {
+            Ok(true) => {}
+            Ok(false) => shared.wait(),
+            Err(_) => {
+                log(format_args!(
+                    "a request failed; what was worked out is thrown away, the documents are kept"
+                ));
+                state.forget_analyses();
+            }
         }
     }
 }

@@ -200,6 +200,7 @@ fn trace_spec(path: &Path, text: String, options: &Options) -> Result<Model, Ope
         dims: options.dims.clone(),
         inputs: options.inputs.clone(),
         batch: options.batch.clone(),
+        superseded: None,
     };
     match document.trace(&options) {
         Ok(trace) => Ok(Model {

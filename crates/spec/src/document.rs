@@ -305,6 +305,16 @@ impl Document {
             })
     }
 
+    /// Every body: the blocks', the containers' and the model's.
+    pub fn bodies(&self) -> impl Iterator<Item = &Body> {
+        let blocks = self.blocks.iter().map(|block| &block.body);
+        let containers = self.layers.iter().filter_map(|layer| match &layer.content {
+            Content::Body(body) => Some(&**body),
+            Content::Expr(_) => None,
+        });
+        blocks.chain(containers).chain([&self.model])
+    }
+
     /// The body that holds a layer.
     pub fn body_of(&self, layer: &Layer) -> &Body {
         match layer.parent.map(|parent| &self.layer(parent).content) {

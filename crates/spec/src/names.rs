@@ -461,15 +461,7 @@ fn unused(document: &Document, names: &Names, diagnostics: &mut Vec<Diagnostic>)
             used[id.index()] = true;
         }
     }
-    let containers = document
-        .layers
-        .iter()
-        .filter_map(|layer| match &layer.content {
-            Content::Body(body) => Some(&**body),
-            Content::Expr(_) => None,
-        });
-    let blocks = document.blocks.iter().map(|block| &block.body);
-    for body in blocks.chain(containers).chain([&document.model]) {
+    for body in document.bodies() {
         let Layers::Named(ids) = &body.layers else {
             continue;
         };

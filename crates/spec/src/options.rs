@@ -1,6 +1,8 @@
 //! What is said beside the file: sizes of dimensions and of inputs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use modelcost_core::SmolStr;
 use modelcost_core::dim::Dim;
@@ -17,6 +19,8 @@ pub struct Options {
     /// The batch size: the symbol `batch` (or `n`, `N`, `batch_size`) where the shapes have one,
     /// else the first dimension of every input.
     pub batch: Option<Dim>,
+    /// Ends the run when it is set, with an error that nobody is to see.
+    pub superseded: Option<Arc<AtomicBool>>,
 }
 
 /// Symbols that mean the batch.

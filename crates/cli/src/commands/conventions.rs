@@ -66,11 +66,7 @@ fn list(conventions: &[&dyn Convention]) -> String {
     let mut out = String::new();
     for convention in conventions {
         let info = convention.info();
-        let unit = if info.counts {
-            info.unit.to_string()
-        } else {
-            "–".into()
-        };
+        let unit = info.shown_unit();
         let _ = writeln!(
             out,
             "{:width$}  {unit:4}  {}",

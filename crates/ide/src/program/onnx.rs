@@ -51,6 +51,7 @@ pub fn of_text(text: &str, name: &str, dims: &Dims) -> Program {
         .any(|diagnostic| diagnostic.severity == Severity::Error);
     if broken {
         return Program {
+            is_onnx: true,
             diagnostics: parsed.diagnostics,
             dims: dims.clone(),
             ..Program::default()
@@ -72,6 +73,7 @@ fn of_model(
             let place = place_of(model, &error).unwrap_or(head.clone());
             diagnostics.push(Diagnostic::error(error.to_string(), place));
             return Program {
+                is_onnx: true,
                 diagnostics,
                 dims: dims.clone(),
                 head,
@@ -91,6 +93,7 @@ fn of_model(
         times: node.times,
     });
     Program {
+        is_onnx: true,
         places: places.collect(),
         diagnostics,
         dims: dims.clone(),

@@ -15,6 +15,8 @@ mod scope;
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use modelcost_core::SmolStr;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
@@ -165,6 +167,8 @@ pub(crate) struct Run<'d> {
     dry: bool,
     depth: usize,
     steps: u64,
+    /// Set by whoever needs the run no more.
+    superseded: Option<Arc<AtomicBool>>,
     /// The blocks that are running, and where each was asked for.
     stack: Vec<(SmolStr, Span)>,
     ties: Vec<finish::Tie<'d>>,
@@ -223,6 +227,7 @@ pub(crate) fn run(document: &Document, options: &Options) -> Traced {
         dry: false,
         depth: 0,
         steps: 0,
+        superseded: options.superseded.clone(),
         stack: Vec::new(),
         ties: Vec::new(),
         frozen: Vec::new(),
@@ -303,6 +308,10 @@ impl<'d> Run<'d> {
                 "this takes too long to work out: is something repeated too often?",
                 span,
             );
+        }
+        let superseded = self.superseded.as_ref();
+        if superseded.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return self.halt("this text was changed while it was read", span);
         }
         let trace = self.tracer.builder.trace();
         if trace.modules.len() > MAX_MODULES {

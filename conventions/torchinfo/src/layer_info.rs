@@ -4,7 +4,8 @@
 //! its operations count each time, its parameters once. Containers that are never called, such as a
 //! `ModuleList`, get a row before the first of their modules that is.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use modelcost_core::SmolStr;
 use modelcost_core::convention::Failure;
@@ -73,7 +74,7 @@ impl SummaryList {
 
     /// `leftover_params` of every row: parameters that no row below it has, all and trainable ones.
     pub fn leftovers(&self) -> Vec<(Dim, Dim)> {
-        let mut by_info: HashMap<usize, (Dim, Dim)> = HashMap::new();
+        let mut by_info: Vec<Option<(Dim, Dim)>> = vec![None; self.arena.len()];
         // Rows below come later in the list.
         for info in self.list.iter().rev() {
             let row = &self.arena[*info];
@@ -89,15 +90,15 @@ impl SummaryList {
                 if child.is_leaf_layer {
                     all = all - &child.parameters.count;
                     trainable = trainable - &child.parameters.trainable;
-                } else if let Some((below_all, below_trainable)) = by_info.get(below) {
+                } else if let Some((below_all, below_trainable)) = &by_info[*below] {
                     all = all - below_all;
                     trainable = trainable - below_trainable;
                 }
             }
-            by_info.insert(*info, (all, trainable));
+            by_info[*info] = Some((all, trainable));
         }
         let list = self.list.iter();
-        list.map(|info| by_info.get(info).cloned().unwrap_or_default())
+        list.map(|info| by_info[*info].clone().unwrap_or_default())
             .collect()
     }
 }
@@ -139,8 +140,21 @@ struct Hooks<'a> {
     places: Vec<Option<usize>>,
     /// The row of a module's latest call.
     latest: Vec<Option<usize>>,
-    listed: HashSet<ModuleId>,
-    parameters: HashMap<ModuleId, Parameters>,
+    /// Whether each module is in the list.
+    listed: Vec<bool>,
+    /// What is known of each module's parameters.
+    parameters: Vec<Option<Parameters>>,
+    /// What the rules gave: networks repeat their layers.
+    counted: HashMap<Quantities, Vec<Counted>>,
+}
+
+/// All that the formulas depend on.
+#[derive(PartialEq, Eq, Hash)]
+struct Quantities {
+    class_name: SmolStr,
+    output_size: Shape,
+    /// `weight`, `bias`, `other_weights` and `other_biases`.
+    parameters: [Dim; 4],
 }
 
 impl<'a> Hooks<'a> {
@@ -151,8 +165,9 @@ impl<'a> Hooks<'a> {
             list: Vec::new(),
             places: vec![None; trace.modules.len()],
             latest: vec![None; trace.modules.len()],
-            listed: HashSet::new(),
-            parameters: HashMap::new(),
+            listed: vec![false; trace.modules.len()],
+            parameters: vec![None; trace.modules.len()],
+            counted: HashMap::new(),
         };
         let mut open = Vec::new();
         if !trace.modules.is_empty() {
@@ -192,8 +207,8 @@ impl<'a> Hooks<'a> {
     fn calculate_num_params(&mut self, info: usize, report: &mut Report) {
         let module = self.arena[info].module;
         let trace = self.trace;
-        let known = self.parameters.entry(module);
-        let parameters = known.or_insert_with(|| Parameters::of(trace, module));
+        let known = &mut self.parameters[module.index()];
+        let parameters = known.get_or_insert_with(|| Parameters::of(trace, module));
         if parameters.is_pruned {
             let note = "torchinfo counts the ones in the masks of pruned parameters, which the file does not \
                         hold; they are counted whole";
@@ -210,12 +225,12 @@ impl<'a> Hooks<'a> {
         let info = self.arena.len();
         self.arena.push(LayerInfo {
             call: Some(call),
-            is_recursive: self.listed.contains(&module),
+            is_recursive: self.listed[module.index()],
             ..self.arena[place].clone()
         });
         self.calculate_num_params(info, report);
         self.list.push(info);
-        self.listed.insert(module);
+        self.listed[module.index()] = true;
         self.latest[module.index()] = Some(info);
     }
 
@@ -245,34 +260,33 @@ impl<'a> Hooks<'a> {
         let info = &mut self.arena[at];
         info.output_bytes = Dim::product(&output_size) * i128::from(element_bytes);
         info.output_size = output_size;
-        let scope = InfoScope {
-            class_name: &info.class_name,
-            output_size: &info.output_size,
-            parameters: &info.parameters,
+        let parameters = &info.parameters;
+        let quantities = Quantities {
+            class_name: info.class_name.clone(),
+            output_size: info.output_size.clone(),
+            parameters: [
+                parameters.weight.clone(),
+                parameters.bias.clone(),
+                parameters.other_weights.clone(),
+                parameters.other_biases.clone(),
+            ],
         };
-        let mut macs = info.macs.clone();
-        for (position, rule) in rules.rules().iter().enumerate() {
-            let condition = rule.when.as_ref();
-            if condition.is_some_and(|condition| condition.holds(&scope) != Ok(true)) {
-                continue;
-            }
-            let mut parts = Vec::new();
-            for (part, formula) in &rule.parts {
-                let count = formula.count(&scope).map_err(|error| {
+        let counted = match self.counted.entry(quantities) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let counted = evaluate(rules, info);
+                new.insert(counted.map_err(|error| {
                     let call = describe(self.trace, call);
                     report.convention.fails(format!("{call}: {error}"))
-                })?;
-                macs += &count;
-                if count != Dim::ZERO {
-                    parts.push((part.clone(), count));
-                }
+                })?)
             }
+        };
+        for counted in counted {
+            info.macs += &counted.total();
             if info.is_leaf_layer {
-                let rule = position;
-                report.record(self.trace, call, Counted { rule, parts });
+                report.record(self.trace, call, counted.clone());
             }
         }
-        self.arena[at].macs = macs;
         Ok(())
     }
 
@@ -307,7 +321,7 @@ impl<'a> Hooks<'a> {
                 }
                 self.calculate_num_params(container, report);
                 let module = self.arena[container].module;
-                if !self.listed.insert(module) {
+                if std::mem::replace(&mut self.listed[module.index()], true) {
                     self.arena[container].is_recursive = true;
                 }
                 inserted.push(container);
@@ -355,6 +369,32 @@ impl<'a> Hooks<'a> {
             open.push(position);
         }
     }
+}
+
+/// What the rules give for a row: all that hold apply.
+fn evaluate(rules: &RuleSet, info: &LayerInfo) -> Result<Vec<Counted>, EvalError> {
+    let scope = InfoScope {
+        class_name: &info.class_name,
+        output_size: &info.output_size,
+        parameters: &info.parameters,
+    };
+    let mut out = Vec::new();
+    for (position, rule) in rules.rules().iter().enumerate() {
+        let condition = rule.when.as_ref();
+        if condition.is_some_and(|condition| condition.holds(&scope) != Ok(true)) {
+            continue;
+        }
+        let mut parts = Vec::new();
+        for (part, formula) in &rule.parts {
+            let count = formula.count(&scope)?;
+            if count != Dim::ZERO {
+                parts.push((part.clone(), count));
+            }
+        }
+        let rule = position;
+        out.push(Counted { rule, parts });
+    }
+    Ok(out)
 }
 
 /// `not any(module.children())`: an empty container is false in Python.

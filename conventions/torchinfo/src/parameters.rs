@@ -33,12 +33,21 @@ impl Parameters {
         let mut loop_ = Loop {
             trace,
             sum: Parameters::default(),
+            is_alone: is_alone(trace, module),
             modules: HashSet::new(),
             parameters: HashSet::new(),
         };
         loop_.visit(module, Path::default());
         loop_.sum
     }
+}
+
+/// Whether a module has no others inside it and a few parameters of its own, each once: most do.
+fn is_alone(trace: &Trace, module: ModuleId) -> bool {
+    let module = trace.module(module);
+    let own = &module.parameters;
+    let is_new = |at: usize| own[at].1.is_none() || own[..at].iter().all(|o| o.1 != own[at].1);
+    module.children.is_empty() && own.len() <= 8 && (0..own.len()).all(is_new)
 }
 
 /// What matters of the path of a module inside the one that is looked at.
@@ -52,13 +61,15 @@ struct Path {
 struct Loop<'a> {
     trace: &'a Trace,
     sum: Parameters,
+    /// Whether nothing can come up twice, which sets would be kept for.
+    is_alone: bool,
     modules: HashSet<ModuleId>,
     parameters: HashSet<ParameterId>,
 }
 
 impl Loop<'_> {
     fn visit(&mut self, id: ModuleId, path: Path) {
-        if !self.modules.insert(id) {
+        if !self.is_alone && !self.modules.insert(id) {
             return;
         }
         let module = self.trace.module(id);
@@ -66,7 +77,7 @@ impl Loop<'_> {
             let Some(parameter) = *parameter else {
                 continue;
             };
-            if !self.parameters.insert(parameter) {
+            if !self.is_alone && !self.parameters.insert(parameter) {
                 continue;
             }
             let mut name = name.as_str();

@@ -12,7 +12,7 @@ use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::dim::Dim;
 use modelcost_core::expr::ExprKind;
 use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
-use modelcost_spec::{Content, Document, Key, Layer, LayerId, Made, Options};
+use modelcost_spec::{Content, Document, Key, Layer, LayerId, Made, Memo, Options};
 
 use crate::hints::Subject;
 use crate::model::{Facts, Model, Subjects, outermost};
@@ -38,15 +38,21 @@ pub struct Analysis {
 impl Analysis {
     /// Reads and runs a text, with free dimensions of its inputs bound to the sizes given.
     pub fn new(text: &str, dims: &Dims) -> Analysis {
-        Analysis::until(text, dims, None)
+        Analysis::until(text, dims, &mut Memo::default(), None)
     }
 
-    /// As [`Analysis::new`]; once the flag is set what comes of it is of no use, and comes soon.
-    pub fn until(text: &str, dims: &Dims, superseded: Option<Arc<AtomicBool>>) -> Analysis {
+    /// As [`Analysis::new`], with what is known from earlier texts. Once the flag is set what comes of it is of no use,
+    /// and comes soon.
+    pub fn until(
+        text: &str,
+        dims: &Dims,
+        memo: &mut Memo,
+        superseded: Option<Arc<AtomicBool>>,
+    ) -> Analysis {
         let (document, mut diagnostics) = Document::parse(text);
         let mut options = options(&document, dims);
         options.superseded = superseded;
-        let traced = document.trace_partial(&options);
+        let traced = document.trace_again(&options, memo);
         diagnostics.extend(traced.diagnostics);
         Analysis {
             document,

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use modelcost_core::convention::Convention;
+use modelcost_spec::Memo;
 
 use crate::analysis::{Analysis, Dims};
 use crate::content::Content;
@@ -124,6 +125,7 @@ impl Reading {
 
 fn work(jobs: &Receiver<Job>, wake: Option<Wake>) {
     let mut waiting: Vec<Content> = Vec::new();
+    let mut memo = Memo::default();
     loop {
         let job = match waiting.is_empty() {
             true => jobs.recv().ok(),
@@ -142,7 +144,7 @@ fn work(jobs: &Receiver<Job>, wake: Option<Wake>) {
             Some(Job::Discard(contents)) => waiting.extend(contents),
             Some(Job::Read(request)) => {
                 waiting.truncate(MAX_WAITING);
-                read(request);
+                read(request, &mut memo);
                 if let Some(wake) = &wake {
                     wake();
                 }
@@ -154,14 +156,14 @@ fn work(jobs: &Receiver<Job>, wake: Option<Wake>) {
 /// When nothing has come in for so long, nothing is about to.
 const QUIET: Duration = Duration::from_millis(100);
 
-fn read(request: Request) {
+fn read(request: Request, memo: &mut Memo) {
     if request.superseded.load(Ordering::Relaxed) {
         return;
     }
     let (text, start) = (&request.text, Instant::now());
     // A bug in a reader must not end the thread; whoever waits reads for themselves and meets it again.
     let analysis = catch_unwind(AssertUnwindSafe(|| {
-        let analysis = Analysis::until(text, &request.dims, Some(request.superseded.clone()));
+        let analysis = Analysis::until(text, &request.dims, memo, Some(request.superseded.clone()));
         if !request.superseded.load(Ordering::Relaxed) {
             analysis.count(request.convention);
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use modelcost_core::convention::Convention;
+use modelcost_spec::Memo;
 
 use crate::analysis::{Analysis, Dims};
 use crate::background::{Background, Reading};
@@ -49,6 +50,8 @@ pub struct Document {
     reading: Option<Reading>,
     /// How long it took to read the text the last time.
     took: Duration,
+    /// What is known from the readings before.
+    memo: Memo,
     /// Whether the text is known not to be that of the file it is shown for.
     is_other: bool,
     /// What was worked out for earlier texts: freeing a large trace takes a while, which nobody should wait for.
@@ -101,6 +104,7 @@ impl Document {
             good: None,
             reading: None,
             took: Duration::ZERO,
+            memo: Memo::default(),
             is_other: false,
             discarded: Vec::new(),
         }
@@ -256,7 +260,7 @@ impl Document {
                 self.viewed(view)
             }
             Kind::Toml if text.len() <= MAX_TEXT && self.might_be_spec() => {
-                spec(Analysis::new(text, dims))
+                spec(Analysis::until(text, dims, &mut self.memo, None))
             }
             Kind::OnnxText if text.len() <= MAX_TEXT => {
                 let name = self.path.as_deref().and_then(Path::file_stem);
@@ -304,6 +308,7 @@ impl Document {
         self.state = None;
         self.good = None;
         self.reading = None;
+        self.memo = Memo::default();
         self.is_other = false;
         self.discarded.clear();
     }

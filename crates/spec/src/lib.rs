@@ -18,6 +18,8 @@ mod write;
 use modelcost_core::diagnostic::Diagnostic;
 use modelcost_core::trace::Trace;
 
+pub use modelcost_torch::Memo;
+
 pub use document::{
     Block, Body, Budget, Content, Document, Input, Key, Layer, LayerId, Layers, Parameter, Piece,
     Size, TensorDecl, Variable,
@@ -46,7 +48,13 @@ impl Document {
     /// Runs as much of the model as can be run. The errors that [`Document::parse`] gave are not
     /// repeated.
     pub fn trace_partial(&self, options: &Options) -> Traced {
-        let mut traced = run::run(self, options);
+        self.trace_again(options, &mut Memo::default())
+    }
+
+    /// As [`Document::trace_partial`], with what is known from earlier runs of this or another document, which makes it
+    /// faster and nothing else.
+    pub fn trace_again(&self, options: &Options, memo: &mut Memo) -> Traced {
+        let mut traced = run::run(self, options, memo);
         if self.is_broken {
             // What the rest of the text means is a guess until its TOML is right.
             traced.diagnostics.clear();

@@ -12,6 +12,11 @@ use crate::tracer::{MAX_MODULES, Tracer};
 /// How a module looks as a value.
 const MODULE_VALUE: &str = "torch.nn.Module#";
 
+/// Whether an opaque value is a module.
+pub(crate) fn is_module(text: &str) -> bool {
+    text.starts_with(MODULE_VALUE)
+}
+
 impl Tracer {
     /// A module as an argument of a constructor, as in `Sequential(Linear(2, 3), ReLU())`.
     pub fn module_value(module: ModuleId) -> Value {
@@ -55,7 +60,12 @@ impl Tracer {
         });
         copies.insert(module, copy);
         self.instances.resize_with(copy.index() + 1, || None);
-        self.instances[copy.index()] = self.instance(module).cloned();
+        let mut instance = self.instance(module).cloned();
+        if let Some(instance) = &mut instance {
+            // Its tensors are elsewhere than the original's.
+            instance.source = None;
+        }
+        self.instances[copy.index()] = instance;
         for (name, parameter) in original.parameters {
             let Some(parameter) = parameter else {
                 self.builder.no_parameter(copy, name);

@@ -24,9 +24,22 @@ use modelcost_core::value::Value;
 /// Writes the calls that an operator dispatches to; called between its begin and its end. Operators
 /// that are called as they are, and those that no counter looks into, have none.
 pub fn expand(builder: &mut TraceBuilder, operator: &str, arguments: &[Argument], output: &Value) {
-    let Some(name) = operator.strip_prefix("aten.") else {
+    let Some((name, rule)) = rule_of(operator) else {
         return;
     };
+    let mut dispatch = Dispatch {
+        builder,
+        name,
+        arguments,
+        output,
+    };
+    // Without shapes there is nothing to say.
+    let _ = rule(&mut dispatch);
+}
+
+/// The name of an operator without its namespace, and what takes it apart.
+fn rule_of(operator: &str) -> Option<(&str, Rule)> {
+    let name = operator.strip_prefix("aten.")?;
     let rule: Rule = match name {
         "linear" => product::linear,
         "matmul" | "linalg_matmul" | "__matmul__" => product::matmul,
@@ -40,16 +53,15 @@ pub fn expand(builder: &mut TraceBuilder, operator: &str, arguments: &[Argument]
         "scaled_dot_product_attention" => attention::attention,
         "lstm" | "gru" | "rnn_tanh" | "rnn_relu" => recurrent::layers,
         "lstm_cell" | "gru_cell" | "rnn_tanh_cell" | "rnn_relu_cell" => recurrent::cell,
-        _ => return,
+        _ => return None,
     };
-    let mut dispatch = Dispatch {
-        builder,
-        name,
-        arguments,
-        output,
-    };
-    // Without shapes there is nothing to say.
-    let _ = rule(&mut dispatch);
+    Some((name, rule))
+}
+
+/// Whether what an operator dispatches to may depend on how its inputs were made: on their layout, or on whether
+/// gradients flow to them. Convolutions do not ask.
+pub(crate) fn looks_back(operator: &str) -> bool {
+    rule_of(operator).is_some_and(|(name, _)| !name.starts_with("conv"))
 }
 
 type Rule = fn(&mut Dispatch<'_>) -> Option<()>;

@@ -194,7 +194,7 @@ impl Tracer {
                 }
                 ("self", Some(module)) => {
                     return match self.member(module, &name.name) {
-                        Some(Member::Module(child)) => self.call_module_with(child, args, None),
+                        Some(Member::Module(child)) => self.call_once(child, args, None),
                         _ => Err(unreadable(callee)),
                     };
                 }

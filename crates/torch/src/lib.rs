@@ -17,6 +17,7 @@ mod docs;
 mod error;
 mod eval;
 pub mod functions;
+mod memo;
 pub mod operators;
 #[cfg(test)]
 mod recorded;
@@ -30,5 +31,6 @@ pub use classes::{ClassInfo, class, classes};
 pub use error::{ArgumentRef, Result, TorchError};
 pub use functions::index::{ellipsis, slice};
 pub use functions::{FunctionInfo, function, functions};
+pub use memo::Memo;
 pub use signature::{Arguments, Kind, Parameter, Signature};
 pub use tracer::Tracer;

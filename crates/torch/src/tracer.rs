@@ -6,9 +6,10 @@ use modelcost_core::SmolStr;
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 use modelcost_core::expr::Span;
+use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{
-    Argument, CallId, Class, Module, ModuleId, Origin, Passed, Shape, Target, TensorId, Trace,
-    TraceBuilder,
+    Argument, CallId, Class, Module, ModuleId, Origin, ParameterId, Passed, Shape, Target,
+    TensorId, Trace, TraceBuilder,
 };
 use modelcost_core::value::Value;
 
@@ -16,6 +17,7 @@ use crate::bound::Bound;
 use crate::classes::{self, Construct, Forward};
 use crate::error::{Result, TorchError};
 use crate::eval::Scope;
+use crate::memo::{self, Memo, Source};
 use crate::operators::{self, Op};
 use crate::signature::Arguments;
 use crate::{dispatch, functions, show};
@@ -26,6 +28,12 @@ pub struct Tracer {
     /// The trace so far, for whoever makes modules or calls of their own.
     pub builder: TraceBuilder,
     pub(crate) instances: Vec<Option<Instance>>,
+    /// What is known from earlier modules and calls, where that is wanted.
+    pub(crate) memo: Option<Memo>,
+    /// How often something was noted about fidelity.
+    pub(crate) notes: usize,
+    /// Whether parameters were shared after they were made.
+    pub(crate) is_tied: bool,
 }
 
 /// A module of a class that this crate knows.
@@ -35,20 +43,29 @@ pub(crate) struct Instance {
     pub(crate) path: SmolStr,
     arguments: Arc<Bound>,
     materialised: bool,
+    pub(crate) source: Option<Source>,
+}
+
+impl Instance {
+    /// Whether it would be the same anywhere: whole, and without modules that it was given.
+    pub(crate) fn is_plain(&self) -> bool {
+        let mut arguments = self.arguments.arguments().iter();
+        self.materialised && arguments.all(|argument| memo::is_data(&argument.value))
+    }
 }
 
 /// More than any model has; hostile repetition ends here.
 pub(crate) const MAX_MODULES: usize = 1_000_000;
 
 /// Calls nest by the nesting of modules; deeper is a cycle.
-const MAX_DEPTH: usize = 400;
+pub(crate) const MAX_DEPTH: usize = 400;
 
 impl Tracer {
     /// An empty trace of a model read from a file of the given kind.
     pub fn new(name: impl Into<String>, format: &'static str) -> Tracer {
         Tracer {
             builder: TraceBuilder::new(name, format),
-            instances: Vec::new(),
+            ..Tracer::default()
         }
     }
 
@@ -68,6 +85,15 @@ impl Tracer {
         if self.builder.trace().modules.len() >= MAX_MODULES {
             return Err(TorchError::new(format!("more than {MAX_MODULES} modules")));
         }
+        self.construct_once(class, args, path)
+    }
+
+    pub(crate) fn construct_new(
+        &mut self,
+        class: &'static classes::Entry,
+        args: &Arguments,
+        path: &str,
+    ) -> Result<ModuleId> {
         let omittable: Vec<&str> = class.infers().map(|(name, _)| name).collect();
         let arguments = class.signature().bind(args.clone(), &omittable)?;
         let ready = class.becomes.is_none() && omittable.iter().all(|name| arguments.has(name));
@@ -81,6 +107,7 @@ impl Tracer {
             path: path.into(),
             arguments: Arc::new(arguments),
             materialised: false,
+            source: None,
         });
         if ready {
             self.materialise(module)?;
@@ -132,10 +159,10 @@ impl Tracer {
         args: &Arguments,
         span: Option<Span>,
     ) -> Result<Value> {
-        self.call_module_with(module, args.clone(), span)
+        self.call_once(module, args.clone(), span)
     }
 
-    pub(crate) fn call_module_with(
+    pub(crate) fn call_new(
         &mut self,
         module: ModuleId,
         args: Arguments,
@@ -189,6 +216,18 @@ impl Tracer {
             }
         }
         self.materialise(module)
+    }
+
+    /// Has a module share a parameter with another.
+    pub fn tie_parameter(&mut self, owner: ModuleId, name: &str, parameter: ParameterId) {
+        self.is_tied = true;
+        self.builder.tie_parameter(owner, name, parameter);
+    }
+
+    /// Notes that something is not known for certain.
+    pub(crate) fn note(&mut self, level: Level, note: impl Into<String>) {
+        self.notes += 1;
+        self.builder.trace_mut().fidelity.note(level, note);
     }
 
     /// Calls a function by its Python name: `F.relu`, `torch.nn.functional.relu`, `torch.cat`,

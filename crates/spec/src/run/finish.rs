@@ -84,7 +84,7 @@ impl<'d> Run<'d> {
                 false => (b, owner, tie.target),
             };
             let name = path.name.rsplit('.').next().unwrap_or_default();
-            self.tracer.builder.tie_parameter(owner, name, keep);
+            self.tracer.tie_parameter(owner, name, keep);
             self.tied = true;
         }
         Ok(())

@@ -24,7 +24,7 @@ use modelcost_core::expr::Span;
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{CallId, ModuleId, Trace};
 use modelcost_core::value::Value;
-use modelcost_torch::Tracer;
+use modelcost_torch::{Memo, Tracer};
 
 use crate::catalogue;
 use crate::document::{Body, Document, LayerId};
@@ -197,14 +197,14 @@ pub(crate) fn is_known_dotted(name: &str) -> bool {
 }
 
 /// Runs a document.
-pub(crate) fn run(document: &Document, options: &Options) -> Traced {
+pub(crate) fn run(document: &Document, options: &Options, memo: &mut Memo) -> Traced {
     let name = document
         .name
         .as_ref()
         .map_or_else(|| "model".to_string(), |name| name.name.to_string());
     let mut run = Run {
         document,
-        tracer: Tracer::new(name, "toml"),
+        tracer: Tracer::with_memo(name, "toml", std::mem::take(memo)),
         instances: Vec::new(),
         makers: Vec::new(),
         children: HashMap::new(),
@@ -239,6 +239,7 @@ pub(crate) fn run(document: &Document, options: &Options) -> Traced {
     };
     run.tracer.builder.trace_mut().fidelity = document.fidelity.clone();
     let result = run.model(options).or_else(|fail| run.report(fail));
+    *memo = run.tracer.take_memo();
     run.finish(result.is_err())
 }
 

@@ -198,7 +198,7 @@ pub(crate) struct Construct<'a> {
 }
 
 /// More parameters than any module has; hostile numbers of layers end here.
-const MAX_PARAMETERS: usize = 4_000_000;
+pub(crate) const MAX_PARAMETERS: usize = 4_000_000;
 
 impl Construct<'_> {
     /// Sets `self.name`.

@@ -199,7 +199,7 @@ fn detect_causal(t: &mut Tracer, mask: &Value, declared: &Value) -> Result<Value
         let equal = t.call_function("operator.eq", &equal, None)?;
         t.call_function("torch.Tensor.all", &Arguments::of([equal]), None)?;
     }
-    t.builder.trace_mut().fidelity.note(
+    t.note(
         Level::Reconstructed,
         "whether an attention mask is the causal one was taken to be no; is_causal=True says it is",
     );

@@ -42,7 +42,7 @@ pub fn is_dense(shape: &[Dim], strides: &[Dim]) -> bool {
 
 /// Whether a tensor is contiguous.
 pub fn is_contiguous(trace: &Trace, tensor: TensorId) -> bool {
-    match (&trace.tensor(tensor).shape, strides(trace, tensor, 0)) {
+    match (&trace.tensor(tensor).shape, strides(trace, tensor)) {
         (Some(shape), Some(strides)) => is_dense(shape, &strides),
         _ => true,
     }
@@ -50,7 +50,7 @@ pub fn is_contiguous(trace: &Trace, tensor: TensorId) -> bool {
 
 /// Whether the elements of the last dimension follow one another.
 pub fn last_is_dense(trace: &Trace, tensor: TensorId) -> bool {
-    match strides(trace, tensor, 0) {
+    match strides(trace, tensor) {
         Some(strides) => strides.last().is_none_or(|stride| *stride == Dim::ONE),
         None => true,
     }
@@ -60,7 +60,11 @@ pub fn last_is_dense(trace: &Trace, tensor: TensorId) -> bool {
 const MAX_DEPTH: usize = 64;
 
 /// The strides of a tensor: as the source tells, or put back from the views that made it.
-fn strides(trace: &Trace, tensor: TensorId, depth: usize) -> Option<Shape> {
+pub fn strides(trace: &Trace, tensor: TensorId) -> Option<Shape> {
+    strides_at(trace, tensor, 0)
+}
+
+fn strides_at(trace: &Trace, tensor: TensorId, depth: usize) -> Option<Shape> {
     let own = trace.tensor(tensor);
     let shape = own.shape.as_ref()?;
     if let Some(strides) = &own.strides {
@@ -101,7 +105,7 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
         .argument("self")
         .or_else(|| call.argument("input"))?
         .tensor()?;
-    let of = || strides(trace, input, depth + 1);
+    let of = || strides_at(trace, input, depth + 1);
     let rank = trace.tensor(input).shape.as_ref()?.len();
     let index = |name: &str| wrap(call.argument(name)?.int()?.as_i64()?, rank);
     match name {

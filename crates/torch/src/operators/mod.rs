@@ -169,11 +169,9 @@ impl Op<'_> {
     /// A size that depends on the numbers in the tensors; the trace says so.
     pub fn unknown(&mut self, what: &str) -> Dim {
         let caller = self.tracer.caller();
-        let trace = self.tracer.builder.trace_mut();
-        trace.fidelity.note(
-            Level::Partial,
-            format!("how much {caller} gives depends on the numbers in its input"),
-        );
+        let note = format!("how much {caller} gives depends on the numbers in its input");
+        self.tracer.note(Level::Partial, note);
+        let trace = self.tracer.builder.trace();
         Dim::unknown(format!("{what}{}", trace.tensors.len()))
     }
 

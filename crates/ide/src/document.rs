@@ -20,7 +20,7 @@ use crate::text::Buffer;
 pub const MAX_TEXT: usize = 8 << 20;
 
 /// A text that takes longer to read is read in the background, where someone would have to wait for it.
-const HEAVY: Duration = Duration::from_millis(6);
+const HEAVY: Duration = Duration::from_millis(2);
 
 /// What a document is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

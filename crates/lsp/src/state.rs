@@ -28,8 +28,8 @@ pub enum Outgoing {
     Show(lsp::MessageType, String),
 }
 
-/// How long an answer may take: a frame of a screen, less what it takes to draw.
-const PATIENCE: Duration = Duration::from_millis(12);
+/// How long an answer waits for what it is about, where it can be given again.
+const PATIENCE: Duration = Duration::from_micros(2_500);
 
 /// What the worker owns.
 pub struct State {

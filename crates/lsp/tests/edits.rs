@@ -12,12 +12,18 @@ const FRESH: &str = "file:///models/fresh.toml";
 const NOTIFICATIONS: usize = 1_700;
 const EDITS_EACH: usize = 2;
 
-const START: &str = "# Größe 𝒳: ein kleines Netz\r\n[model]\nname = \"kleiñ\"\ninput = [\"batch\", 3, 16, 16]\n\n[layers]\n\
-conv = \"Conv2d(3, 8, 3, padding=1)\" # ∂\nbn = \"BatchNorm2d(8)\"\nrelu = \"ReLU()\"\npool = \"AdaptiveAvgPool2d(1)\"\n\
-flat = \"torch.flatten(pool, 1)\"\nfc = \"Linear(8, 10)\"\n";
+/// Layers that repeat, a block that is used several times, a module that is called twice, a variable and a free size that
+/// later layers depend on: what is kept from one reading to the next must not be taken for something else.
+const START: &str = "# Größe 𝒳: ein kleines Netz\r\n[model]\nname = \"kleiñ\"\ninput = [\"batch\", 3, 16, 16]\n\n\
+[variables]\nwidth = 8\n\n[layers]\nconv = \"Conv2d(3, width, 3, padding=1)\" # ∂\nbn = \"BatchNorm2d(8)\"\nrelu = \"ReLU()\"\n\
+body = [\"2 * B(width)\", \"B(8)\"]\nagain = \"relu(body)\"\nconv2 = \"Conv2d(8, 8, 3, padding=1)\"\nconv3 = \"Conv2d(8, 8, 3, padding=1)\"\n\
+tall = \"conv3.transpose(2, 3)\"\nmix = \"Linear(16, 16)\"\nconv4 = \"Conv2d(8, 8, 3, padding=1)\"\n\
+pool = \"AdaptiveAvgPool2d(1)\"\nflat = \"torch.flatten(pool, 1)\"\nfc = \"Linear(8, 10)\"\n\n\
+[block.B]\nargs = \"w\"\n[block.B.layers]\nconv = \"Conv2d(w, w, 3, padding=1)\"\nbn = \"BatchNorm2d(w)\"\nact = \"ReLU()\"\n\
+out = \"act + input\"\n";
 
 /// What is typed: characters, half lines, lines, characters of two and four bytes, ends of lines of every kind.
-const TYPED: [&str; 20] = [
+const TYPED: [&str; 24] = [
     "3",
     "1",
     "\"",
@@ -36,7 +42,11 @@ const TYPED: [&str; 20] = [
     "drop = \"Dropo",
     "relu(conv)",
     ", bias=False",
-    "[block.B]\nlayers = [\"ReLU()\"]\n",
+    "[block.C]\nlayers = [\"ReLU()\"]\n",
+    "width",
+    "16",
+    "deep = \"2 * B(8)\"\n",
+    "same = \"conv2(bn)\"\n",
     "∑",
 ];
 
@@ -142,7 +152,7 @@ fn edits(encoding: Encoding, name: &str, seed: u64) {
                 "after {version} in {name}"
             );
         }
-        if version % 100 == 0 {
+        if version % 50 == 0 {
             compared += usize::from(compare(&mut client, version, &text.text));
         }
     }

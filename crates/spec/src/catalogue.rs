@@ -3,21 +3,15 @@
 //! The vocabulary looks for a similar name whenever it does not know one. That is what a person
 //! wants who misspelt a class, and too slow for asking at every name whether it is one.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
+use foldhash::HashMap;
 use modelcost_core::convention::closest;
 use modelcost_torch::ClassInfo;
 
 /// A class of PyTorch or torchvision by any name it is imported under.
 pub(crate) fn class(name: &str) -> Option<ClassInfo> {
-    static NAMES: OnceLock<HashSet<&'static str>> = OnceLock::new();
-    let names = NAMES.get_or_init(|| modelcost_torch::classes().map(|c| c.short_name()).collect());
-    let short = last(name);
-    names
-        .contains(short)
-        .then(|| modelcost_torch::class(name))
-        .flatten()
+    modelcost_torch::class(name)
 }
 
 /// Whether a name is one of PyTorch's functions.

@@ -1,7 +1,6 @@
 //! What every name in a document refers to, for editors and for checks that need no run.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use modelcost_core::SmolStr;
 use modelcost_core::convention::closest;
 use modelcost_core::diagnostic::{Diagnostic, Severity, Suggestion};
@@ -95,6 +94,7 @@ impl Document {
             document: self,
             names: Names::default(),
             frames: vec![HashMap::new()],
+            spare: Vec::new(),
         };
         walk.document();
         walk.names
@@ -108,6 +108,8 @@ struct Walk<'d> {
     document: &'d Document,
     names: Names,
     frames: Vec<HashMap<SmolStr, Option<usize>>>,
+    /// Frames that were left, to be filled again: every layer has one.
+    spare: Vec<HashMap<SmolStr, Option<usize>>>,
 }
 
 /// Modules of Python whose names stand before a dot.
@@ -151,6 +153,18 @@ impl<'d> Walk<'d> {
         }
     }
 
+    fn enter(&mut self) {
+        let frame = self.spare.pop().unwrap_or_default();
+        self.frames.push(frame);
+    }
+
+    fn leave(&mut self) {
+        if let Some(mut frame) = self.frames.pop() {
+            frame.clear();
+            self.spare.push(frame);
+        }
+    }
+
     /// A name that exists without standing anywhere.
     fn predefine(&mut self, name: &'static str) {
         if let Some(frame) = self.frames.last_mut() {
@@ -180,7 +194,7 @@ impl<'d> Walk<'d> {
             self.dimensions(&size.value);
         }
         for block in &document.blocks {
-            self.frames.push(HashMap::new());
+            self.enter();
             for argument in &block.args {
                 if let Some(default) = &argument.default {
                     self.expr(default);
@@ -190,14 +204,14 @@ impl<'d> Walk<'d> {
                 self.define(&argument.name, DefinitionKind::Argument);
             }
             self.body(&block.body, true);
-            self.frames.pop();
+            self.leave();
         }
-        self.frames.push(HashMap::new());
+        self.enter();
         for input in &document.inputs {
             self.define(&input.name, DefinitionKind::Input);
         }
         self.body(&document.model, false);
-        self.frames.pop();
+        self.leave();
     }
 
     /// The first use of a free name in a shape defines it.
@@ -225,7 +239,7 @@ impl<'d> Walk<'d> {
     }
 
     fn body(&mut self, body: &'d Body, own_input: bool) {
-        self.frames.push(HashMap::new());
+        self.enter();
         if own_input {
             self.predefine("input");
         }
@@ -251,7 +265,7 @@ impl<'d> Walk<'d> {
         if let Some(output) = &body.output {
             self.expr(output);
         }
-        self.frames.pop();
+        self.leave();
     }
 
     fn define_layer(&mut self, layer: &'d Layer) {
@@ -278,7 +292,7 @@ impl<'d> Walk<'d> {
     }
 
     fn layer(&mut self, layer: &'d Layer) {
-        self.frames.push(HashMap::new());
+        self.enter();
         self.predefine("i");
         let exprs = [&layer.when, &layer.repeat];
         exprs.into_iter().flatten().for_each(|expr| self.expr(expr));
@@ -302,7 +316,7 @@ impl<'d> Walk<'d> {
                 self.body(body, own);
             }
         }
-        self.frames.pop();
+        self.leave();
     }
 
     fn expr(&mut self, expr: &'d Expr) {

@@ -28,7 +28,7 @@ pub(super) fn tokenize(
     base: usize,
     errors: &mut Vec<SyntaxError>,
 ) -> Vec<(Token, Span)> {
-    let mut tokens = Vec::new();
+    let mut tokens = Vec::with_capacity(text.len() / 3 + 2);
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -48,9 +48,7 @@ pub(super) fn tokenize(
             at += rest.find('\n').unwrap_or(rest.len());
             continue;
         } else if first.is_alphabetic() || first == '_' {
-            let length = rest
-                .find(|c: char| !c.is_alphanumeric() && c != '_')
-                .unwrap_or(rest.len());
+            let length = name_length(rest);
             at += length;
             Token::Name(rest[..length].into())
         } else if first.is_ascii_digit()
@@ -58,18 +56,15 @@ pub(super) fn tokenize(
         {
             let length = number_length(rest);
             at += length;
-            let digits = rest[..length].replace('_', "");
-            match (digits.parse::<i128>(), digits.parse::<f64>()) {
-                (Ok(int), _) => Token::Int(int),
-                (_, Ok(float)) if digits.contains(['.', 'e', 'E']) => Token::Float(float),
-                (_, Ok(_)) => {
-                    error(format!("the integer {digits} is too large"), at);
-                    Token::Bad
-                }
-                _ => {
-                    error(format!("'{digits}' is not a number"), at);
-                    Token::Bad
-                }
+            match small_integer(&rest[..length]) {
+                Some(integer) => Token::Int(integer),
+                None => match number(&rest[..length]) {
+                    Ok(token) => token,
+                    Err(message) => {
+                        error(message, at);
+                        Token::Bad
+                    }
+                },
             }
         } else if first == '\'' || first == '"' {
             match rest[1..].find(first) {
@@ -83,6 +78,9 @@ pub(super) fn tokenize(
                     Token::Str(rest[1..].into())
                 }
             }
+        } else if let Some(punct) = lone_punct(bytes[at], bytes.get(at + 1)) {
+            at += 1;
+            Token::Punct(punct)
         } else if let Some(punct) = PUNCT.iter().find(|punct| rest.starts_with(**punct)) {
             at += punct.len();
             Token::Punct(punct)
@@ -95,6 +93,50 @@ pub(super) fn tokenize(
     }
     tokens.push((Token::End, Span::new(base + text.len(), base + text.len())));
     tokens
+}
+
+/// The punctuation that most expressions are made of, where no longer one can begin.
+fn lone_punct(byte: u8, next: Option<&u8>) -> Option<&'static str> {
+    Some(match byte {
+        b'(' => "(",
+        b')' => ")",
+        b'[' => "[",
+        b']' => "]",
+        b',' => ",",
+        b'=' if next != Some(&b'=') => "=",
+        _ => return None,
+    })
+}
+
+fn name_length(text: &str) -> usize {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let length = text.bytes().take_while(|byte| is_plain(byte)).count();
+    match text.as_bytes().get(length) {
+        Some(byte) if !byte.is_ascii() => {
+            let is_other = |c: char| !c.is_alphanumeric() && c != '_';
+            text.find(is_other).unwrap_or(text.len())
+        }
+        _ => length,
+    }
+}
+
+fn number(text: &str) -> Result<Token, String> {
+    let digits = text.replace('_', "");
+    match (digits.parse::<i128>(), digits.parse::<f64>()) {
+        (Ok(integer), _) => Ok(Token::Int(integer)),
+        (_, Ok(float)) if digits.contains(['.', 'e', 'E']) => Ok(Token::Float(float)),
+        (_, Ok(_)) => Err(format!("the integer {digits} is too large")),
+        _ => Err(format!("'{digits}' is not a number")),
+    }
+}
+
+/// A number of digits alone that needs no more than 64 bits.
+fn small_integer(text: &str) -> Option<i128> {
+    let is_digits = text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_digits.then(|| {
+        text.bytes()
+            .fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'))
+    })
 }
 
 fn number_length(text: &str) -> usize {

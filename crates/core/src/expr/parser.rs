@@ -64,6 +64,11 @@ const MAX_DEPTH: usize = 100;
 /// Longer than any layer or formula. Chains such as `a + a + …` nest the tree by their length.
 const MAX_TOKENS: usize = 1000;
 
+/// The words that are no names.
+fn is_operator(word: &str) -> bool {
+    matches!(word, "if" | "else" | "and" | "or" | "not" | "is")
+}
+
 struct Parser {
     tokens: Vec<(Token, Span)>,
     at: usize,
@@ -155,6 +160,9 @@ impl Parser {
                 span,
             };
         }
+        if self.is_lone_atom() {
+            return self.atom();
+        }
         self.depth += 1;
         let then = self.or_test();
         let expr = if self.eat_word("if") {
@@ -176,6 +184,17 @@ impl Parser {
         };
         self.depth -= 1;
         expr
+    }
+
+    /// Whether a number, a string or a name stands by itself, as most arguments do.
+    fn is_lone_atom(&self) -> bool {
+        let is_atom = match self.peek() {
+            Token::Int(_) | Token::Float(_) | Token::Str(_) => true,
+            Token::Name(name) => !is_operator(name),
+            _ => false,
+        };
+        let next = self.tokens.get(self.at + 1).map(|(token, _)| token);
+        is_atom && matches!(next, Some(Token::Punct("," | ")" | "]") | Token::End))
     }
 
     fn or_test(&mut self) -> Expr {
@@ -404,9 +423,9 @@ impl Parser {
         let mut arguments: Vec<Argument> = Vec::new();
         while !matches!(self.peek(), Token::Punct(")") | Token::End) {
             let starred = self.eat("*");
-            let name = match (self.peek().clone(), self.tokens.get(self.at + 1)) {
+            let name = match (self.peek(), self.tokens.get(self.at + 1)) {
                 (Token::Name(name), Some((Token::Punct("="), _))) if !starred => {
-                    let span = self.span();
+                    let (name, span) = (name.clone(), self.span());
                     self.bump();
                     self.bump();
                     Some(Ident { name, span })
@@ -483,7 +502,7 @@ impl Parser {
                 "None" => ExprKind::None,
                 "True" => ExprKind::Bool(true),
                 "False" => ExprKind::Bool(false),
-                "if" | "else" | "and" | "or" | "not" | "is" => {
+                word if is_operator(word) => {
                     self.error("expected a value", span);
                     return Expr {
                         kind: ExprKind::Error,

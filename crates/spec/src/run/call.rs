@@ -146,7 +146,7 @@ impl<'d> Run<'d> {
         if self.blocks.contains_key(name) {
             return Some(name.into());
         }
-        catalogue::class(name).map(|class| class.name().into())
+        catalogue::class(name).map(|class| SmolStr::new_static(class.name()))
     }
 
     /// Whether an expression makes a module when it is evaluated: `Conv2d(3, 64, 3)`.

@@ -13,11 +13,11 @@ mod layers;
 mod messages;
 mod scope;
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use modelcost_core::SmolStr;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::expr::Span;

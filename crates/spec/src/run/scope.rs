@@ -1,9 +1,9 @@
 //! Names and what they stand for while a model runs.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
+use foldhash::HashMap;
 use modelcost_core::SmolStr;
 use modelcost_core::expr::Span;
 use modelcost_core::trace::ModuleId;

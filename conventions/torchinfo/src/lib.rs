@@ -78,6 +78,18 @@ fn layers(list: &SummaryList) -> Vec<Layer> {
     list.rows().map(row).collect()
 }
 
+/// The class of a layer of the user's own that counts because nothing is inside it, where the file
+/// does not say that there was nothing.
+fn open_leaf<'a>(trace: &'a Trace, list: &SummaryList) -> Option<&'a str> {
+    let own = |class: &str| !class.starts_with("torch.") && !class.starts_with("torchvision.");
+    let open = list.rows().find(|info| {
+        let class = &trace.module(info.module).class.name;
+        info.is_leaf_layer && info.macs != Dim::ZERO && own(class)
+    });
+    let module = open.filter(|_| trace.idle_unknown)?.module;
+    Some(trace.module(module).class.short_name())
+}
+
 impl Convention for Torchinfo {
     fn table(&self) -> &Table {
         &self.table
@@ -91,6 +103,12 @@ impl Convention for Torchinfo {
         report.params = Some(statistics.params.clone());
         trace.note_frozen(&mut report.fidelity, Level::Exact);
         report.trainable_params = Some(statistics.trainable.clone());
+        if let Some(class) = open_leaf(trace, &list) {
+            let note = format!(
+                "the file leaves out modules that change nothing; a {class} that holds one counts only its children's, and is taken to hold none"
+            );
+            report.fidelity.note(Level::Reconstructed, note);
+        }
         report.layers = layers(&list);
         let non_trainable = &statistics.params - &statistics.trainable;
         let figure = |name: &str, value: String, exact: Dim| Extra {

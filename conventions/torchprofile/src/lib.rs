@@ -11,7 +11,7 @@ use modelcost_core::fidelity::Level;
 use modelcost_core::jit::{self, OperatorScope, Role};
 use modelcost_core::report::{Entry, Report};
 use modelcost_core::table::{Rule, Table, finish};
-use modelcost_core::trace::Trace;
+use modelcost_core::trace::{Target, Trace};
 
 struct Torchprofile {
     table: Table,
@@ -79,6 +79,10 @@ impl Convention for Torchprofile {
             let note = "a model of the user's computes with sizes; a product of them on a line that makes no operator is not in the program, and torchprofile counts it as one";
             report.fidelity.note(Level::Reconstructed, note);
         }
+        if trace.views_unknown && (has_own_forward(trace) || has_attention(trace)) {
+            let note = "the exporter took out calls that only change shapes; torchprofile counts the products of sizes in them";
+            report.fidelity.note(Level::Reconstructed, note);
+        }
         let total = report.entries.iter().map(|entry| entry.count.clone()).sum();
         finish(trace, report, Some(total), self.table.params, |_| false)
     }
@@ -87,6 +91,26 @@ impl Convention for Torchprofile {
         let scope = OperatorScope::new(trace, entry.call);
         Some(self.formula(entry)?.with_values(&scope))
     }
+}
+
+/// Whether a class is PyTorch's or torchvision's, whose arithmetic on sizes is known.
+fn is_library(class: &str) -> bool {
+    class.starts_with("torch.") || class.starts_with("torchvision.")
+}
+
+/// Whether a forward that is not PyTorch's calls operators or functions itself.
+fn has_own_forward(trace: &Trace) -> bool {
+    trace.calls().any(|(id, call)| {
+        let module = trace.module(trace.enclosing_module(id));
+        !matches!(call.target, Target::Module(_)) && !is_library(&module.class.name)
+    })
+}
+
+/// Whether PyTorch's attention is called, whose arithmetic depends on which views it makes.
+fn has_attention(trace: &Trace) -> bool {
+    trace.calls().any(|(_, call)| {
+        matches!(&call.target, Target::Function(name) if name.ends_with(".multi_head_attention_forward"))
+    })
 }
 
 /// Whether source lines of classes that are not PyTorch's or torchvision's use sizes.
@@ -98,8 +122,7 @@ fn lines_name_sizes(trace: &Trace) -> bool {
     };
     trace.lines.iter().any(|(call, line)| {
         let class = &trace.module(trace.enclosing_module(*call)).class.name;
-        let own = class.starts_with("torch.") || class.starts_with("torchvision.");
-        !own && uses(line)
+        !is_library(class) && uses(line)
     })
 }
 
@@ -108,7 +131,7 @@ mod tests {
     use super::*;
     use modelcost_core::dtype::DType;
     use modelcost_core::sketch::{model, operator, returning, shape, tensor};
-    use modelcost_core::trace::{Argument, Target, TensorId, TraceBuilder};
+    use modelcost_core::trace::{Argument, TensorId, TraceBuilder};
     use modelcost_core::value::Value;
 
     fn count(builder: TraceBuilder, output: TensorId) -> Result<Dim, Failure> {

@@ -80,6 +80,11 @@ const SHARED: &[&str] = &[
     "threshold_",
 ];
 
+/// Whether a function of `torch.nn.functional` is one of C++, and not Python that calls others.
+pub fn is_builtin_functional(name: &str) -> bool {
+    FUNCTIONAL.contains(&name) || SHARED.contains(&name)
+}
+
 /// What recurrent layers call.
 const RECURRENT: &[&str] = &[
     "lstm",

@@ -89,6 +89,11 @@ pub struct Trace {
     pub output: Value,
     /// Whether the file leaves open which parameters are frozen; all are then taken to be trained.
     pub frozen_unknown: bool,
+    /// Whether the file leaves out modules that own nothing and change nothing, such as a Dropout
+    /// in evaluation.
+    pub idle_unknown: bool,
+    /// Whether the file leaves out calls that only change shapes, with the lines that made them.
+    pub views_unknown: bool,
     /// How much of this was in the file.
     pub fidelity: Fidelity,
 }

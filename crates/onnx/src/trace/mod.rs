@@ -90,5 +90,7 @@ fn build(model: &Model<'_>, program: &Program<'_>, name: &str) -> Result<Built, 
         })?;
     // ONNX has weights, and no way to say which of them training leaves alone.
     built.trace.frozen_unknown = true;
+    // Modules stand in it as the places of nodes.
+    built.trace.idle_unknown = true;
     Ok(built)
 }

@@ -88,6 +88,7 @@ const ORIGINS: &[Origin] = &[
     origin("expand", METHOD, "expand", &["expand_as", "broadcast_to"]),
     origin("fill", WRAPPER, "__setitem__", &["fill_"]),
     origin("glu", FUNCTION, "glu", &[]),
+    origin("grid_sampler", FUNCTION, "grid_sample", &[]),
     origin("group_norm", FUNCTION, "group_norm", &[]),
     origin("hardsigmoid", FUNCTION, "hardsigmoid", &[]),
     origin("hardswish", FUNCTION, "hardswish", &[]),
@@ -96,6 +97,7 @@ const ORIGINS: &[Origin] = &[
     origin("instance_norm", FUNCTION, "instance_norm", &[]),
     origin("layer_norm", FUNCTION, "layer_norm", &[]),
     origin("leaky_relu", FUNCTION, "leaky_relu", &["leaky_relu_"]),
+    origin("log_softmax", FUNCTION, "log_softmax", &[]),
     origin("masked_fill", METHOD, "masked_fill", &["masked_fill_"]),
     origin("matmul", METHOD, "matmul", &["mm"]),
     origin("max_pool1d", FUNCTION, "max_pool1d", &[]),
@@ -191,6 +193,9 @@ const COMPOSITE: &[&str] = &[
     "unfold",
 ];
 
+/// Functions of `torch.nn.functional` that are the method and nothing else.
+const METHODS: &[&str] = &["sigmoid", "tanh"];
+
 /// Functions of `torch._VF`, which recurrent layers call and the exporter may unroll.
 const RECURRENT: &[&str] = &[
     "gru",
@@ -235,6 +240,10 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str, before: usize) -> Made<'a> {
             || others.contains(&name)
     };
     let mut fitting: Vec<Call<'a>> = calls(line).filter(|call| fits(call.name)).collect();
+    // Of two functions that each have an operator, the one of the operator's name called it.
+    if fitting.iter().any(|call| call.name == short) {
+        fitting.retain(|call| call.name == short || !is_operator(call.name));
+    }
     // Arguments are called before what they are arguments of.
     fitting.sort_by_key(|call| call.end);
     if !fitting.is_empty() {
@@ -290,9 +299,9 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str, before: usize) -> Made<'a> {
     }
 }
 
-/// Whether several operators may come of one call of the function.
-pub(super) fn is_composite(name: &str) -> bool {
-    COMPOSITE.contains(&name) || RECURRENT.contains(&name)
+/// Whether a function has an operator of its own name.
+fn is_operator(name: &str) -> bool {
+    ORIGINS.iter().any(|origin| origin.op == name)
 }
 
 /// A call in a line of Python.
@@ -324,11 +333,14 @@ impl Call<'_> {
                     BUILTIN
                 }
             }
-            _ if self.functional() => match known {
+            "" => match known {
                 Some(origin) if origin.kind == FUNCTION => FUNCTION,
-                Some(_) if self.owner.is_empty() => BUILTIN,
-                Some(_) => FUNCTION,
-                None => BUILTIN,
+                _ => BUILTIN,
+            },
+            _ if self.functional() => match self.name {
+                name if METHODS.contains(&name) => METHOD,
+                name if modelcost_fx::is_builtin_functional(name) => BUILTIN,
+                _ => FUNCTION,
             },
             _ => METHOD,
         }
@@ -411,6 +423,19 @@ mod tests {
             text("aten.relu", "x = torch.relu(x)"),
             "builtin_function_or_method.relu"
         );
+        assert_eq!(
+            text("aten.sigmoid", "x = F.sigmoid(x)"),
+            "method_descriptor.sigmoid"
+        );
+        assert_eq!(
+            text("aten.gelu", "x = F.gelu(x)"),
+            "builtin_function_or_method.gelu"
+        );
+        assert_eq!(
+            text("aten.hardtanh", "x = F.relu6(x) + F.hardtanh(x)"),
+            "function.hardtanh"
+        );
+        assert_eq!(text("aten.hardtanh", "x = F.relu6(x)"), "function.relu6");
         assert_eq!(text("aten.relu", "x = x.relu()"), "method_descriptor.relu");
         assert_eq!(
             text("aten.view", "x = torch.flatten(x, 1)"),

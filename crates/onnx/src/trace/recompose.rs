@@ -172,7 +172,13 @@ pub(super) fn recompose<'a>(builder: &mut TraceBuilder, flats: Vec<Flat<'a>>) ->
         let function = flats[at].torch_fn.rsplit('.').next().unwrap_or_default();
         let found = RECOMPOSED.iter().find(|(name, _)| *name == function);
         let Some((name, function)) = found else {
-            out.push(convolution_forms(flats[at].clone()));
+            let flat = flats[at].clone();
+            if flat.op == "aten.convolution" {
+                let flat = without_padding(flat, &mut out);
+                out.push(convolution_forms(builder, flat));
+            } else {
+                out.push(flat);
+            }
             at += 1;
             continue;
         };
@@ -236,11 +242,30 @@ fn run_end(flats: &[Flat<'_>], start: usize, name: &str) -> usize {
     end.max(start + 1)
 }
 
-/// Convolutions in their general form as the ones that people call.
-fn convolution_forms(flat: Flat<'_>) -> Flat<'_> {
-    if flat.op != "aten.convolution" {
-        return flat;
+/// A convolution without the padding before it that the exporter wrote for the same call.
+fn without_padding<'a>(mut conv: Flat<'a>, out: &mut Vec<Flat<'a>>) -> Flat<'a> {
+    let is_own = |pad: &&Flat<'a>| {
+        matches!(pad.op.as_str(), "aten.constant_pad_nd" | "aten.pad")
+            && pad.output == argument(&conv, "input")
+            && pad.stack == conv.stack
+            && pad.frame == conv.frame
+    };
+    let padded = out
+        .last()
+        .filter(is_own)
+        .and_then(|pad| Some(pad.arguments.first()?.value.clone()));
+    if let (Some(input), Some(own)) = (
+        padded,
+        conv.arguments.iter_mut().find(|a| a.name == "input"),
+    ) {
+        own.value = input;
+        out.pop();
     }
+    conv
+}
+
+/// Convolutions in their general form as the ones that people call.
+fn convolution_forms<'a>(builder: &TraceBuilder, flat: Flat<'a>) -> Flat<'a> {
     let transposed = argument(&flat, "transposed") == Value::Bool(true);
     let spatial = argument(&flat, "stride").items().map_or(2, <[Value]>::len);
     let names: &[&str] = if transposed {
@@ -262,11 +287,16 @@ fn convolution_forms(flat: Flat<'_>) -> Flat<'_> {
     let mut arguments = positions(names.iter().map(|name| (*name, argument(&flat, name))));
     // The exporter takes a convolution apart only where its padding was a word.
     if !transposed && let Some(padding) = arguments.iter_mut().find(|a| a.name == "padding") {
+        let sizes = |value: &Value| {
+            let shape = builder.trace().tensor(value.tensor()?).shape.as_deref()?;
+            shape.get(shape.len().checked_sub(spatial)?..)
+        };
         let none = padding
             .value
             .items()
             .is_some_and(|items| items.iter().all(|item| *item == Value::from(0i64)));
-        padding.value = Value::Str(if none { "valid" } else { "same" }.into());
+        let kept = sizes(&argument(&flat, "input")) == sizes(&flat.output);
+        padding.value = Value::Str(if none && !kept { "valid" } else { "same" }.into());
     }
     let name = if transposed { "conv_transpose" } else { "conv" };
     let number = flat

@@ -6,34 +6,60 @@ use smol_str::SmolStr;
 
 use super::fx_text::FxArg;
 
+const BATCH_NORM: &[&str] = &[
+    "input",
+    "weight",
+    "bias",
+    "running_mean",
+    "running_var",
+    "momentum",
+    "eps",
+];
+
+const BATCH_NORM_TRAINING: &[&str] = &[
+    "input",
+    "weight",
+    "bias",
+    "running_mean",
+    "running_var",
+    "training",
+    "momentum",
+    "eps",
+];
+
+const CONVOLUTION: &[&str] = &[
+    "input",
+    "weight",
+    "bias",
+    "stride",
+    "padding",
+    "dilation",
+    "transposed",
+    "output_padding",
+    "groups",
+];
+
+const RECURRENT: &[&str] = &[
+    "input",
+    "hx",
+    "params",
+    "has_biases",
+    "num_layers",
+    "dropout",
+    "train",
+    "bidirectional",
+    "batch_first",
+];
+
+const NEAREST: &[&str] = &["input", "output_size", "scale_factors"];
+const INTERPOLATED: &[&str] = &["input", "output_size", "align_corners", "scale_factors"];
+const SOFTMAX: &[&str] = &["self", "dim", "half_to_float"];
+
 /// Operators that only decompositions make, and the names of their arguments.
 const DECOMPOSED: &[(&str, &[&str])] = &[
     ("einsum", &["equation", "tensors"]),
-    (
-        "_native_batch_norm_legit_no_training",
-        &[
-            "input",
-            "weight",
-            "bias",
-            "running_mean",
-            "running_var",
-            "momentum",
-            "eps",
-        ],
-    ),
-    (
-        "_native_batch_norm_legit",
-        &[
-            "input",
-            "weight",
-            "bias",
-            "running_mean",
-            "running_var",
-            "training",
-            "momentum",
-            "eps",
-        ],
-    ),
+    ("_native_batch_norm_legit_no_training", BATCH_NORM),
+    ("_native_batch_norm_legit", BATCH_NORM_TRAINING),
     (
         "native_layer_norm",
         &["input", "normalized_shape", "weight", "bias", "eps"],
@@ -42,106 +68,20 @@ const DECOMPOSED: &[(&str, &[&str])] = &[
         "native_group_norm",
         &["input", "weight", "bias", "N", "C", "HxW", "group", "eps"],
     ),
-    (
-        "convolution",
-        &[
-            "input",
-            "weight",
-            "bias",
-            "stride",
-            "padding",
-            "dilation",
-            "transposed",
-            "output_padding",
-            "groups",
-        ],
-    ),
-    ("_softmax", &["self", "dim", "half_to_float"]),
-    ("_log_softmax", &["self", "dim", "half_to_float"]),
-    (
-        "lstm",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "gru",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "rnn_tanh",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "rnn_relu",
-        &[
-            "input",
-            "hx",
-            "params",
-            "has_biases",
-            "num_layers",
-            "dropout",
-            "train",
-            "bidirectional",
-            "batch_first",
-        ],
-    ),
-    (
-        "upsample_bilinear2d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_bicubic2d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_trilinear3d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_linear1d",
-        &["input", "output_size", "align_corners", "scale_factors"],
-    ),
-    (
-        "upsample_nearest1d",
-        &["input", "output_size", "scale_factors"],
-    ),
-    (
-        "upsample_nearest2d",
-        &["input", "output_size", "scale_factors"],
-    ),
-    (
-        "upsample_nearest3d",
-        &["input", "output_size", "scale_factors"],
-    ),
+    ("convolution", CONVOLUTION),
+    ("_softmax", SOFTMAX),
+    ("_log_softmax", SOFTMAX),
+    ("lstm", RECURRENT),
+    ("gru", RECURRENT),
+    ("rnn_tanh", RECURRENT),
+    ("rnn_relu", RECURRENT),
+    ("upsample_bilinear2d", INTERPOLATED),
+    ("upsample_bicubic2d", INTERPOLATED),
+    ("upsample_trilinear3d", INTERPOLATED),
+    ("upsample_linear1d", INTERPOLATED),
+    ("upsample_nearest1d", NEAREST),
+    ("upsample_nearest2d", NEAREST),
+    ("upsample_nearest3d", NEAREST),
 ];
 
 /// The names of an operator's positional arguments.

@@ -71,7 +71,9 @@ fn strides_at(trace: &Trace, tensor: TensorId, depth: usize) -> Option<Shape> {
         return Some(strides.clone());
     }
     let made = maker(trace, tensor).filter(|_| depth < MAX_DEPTH);
-    let seen = made.and_then(|call| view(trace, call, shape, depth));
+    let seen = made.and_then(|call| {
+        recurrent(call, tensor, shape).or_else(|| view(trace, call, shape, depth))
+    });
     Some(seen.unwrap_or_else(|| dense_strides(shape)))
 }
 
@@ -92,6 +94,22 @@ fn maker(trace: &Trace, tensor: TensorId) -> Option<&Call> {
 
 fn is_operator(trace: &Trace, id: CallId) -> bool {
     matches!(trace.call(id).target, Target::Operator(_))
+}
+
+/// The strides of what a recurrent layer returns for every step: time comes first inside, so that
+/// with the batch first it is a transpose (`aten/src/ATen/native/RNN.cpp`).
+fn recurrent(call: &Call, tensor: TensorId, shape: &[Dim]) -> Option<Shape> {
+    let Target::Operator(name) = &call.target else {
+        return None;
+    };
+    let layers = ["aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu"];
+    let first = call.output.items()?.first()?.tensor()?;
+    let batch_first = call.argument("batch_first") == Some(&Value::Bool(true));
+    let [batch, _, width] = shape else {
+        return None;
+    };
+    (layers.contains(&name.as_str()) && first == tensor && batch_first)
+        .then(|| vec![width.clone(), batch * width, Dim::ONE])
 }
 
 /// The strides of what an operator returns that only looks at its input differently, or that keeps

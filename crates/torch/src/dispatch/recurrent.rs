@@ -4,7 +4,7 @@ use modelcost_core::dim::Dim;
 use modelcost_core::trace::Shape;
 use modelcost_core::value::Value;
 
-use super::layout::{dense_strides, is_contiguous, is_dense};
+use super::layout::{dense_strides, is_contiguous, is_dense, strides};
 use super::{Dispatch, MAX_CALLS, Matrix};
 
 /// `aten.lstm`, `aten.gru`, `aten.rnn_tanh`, `aten.rnn_relu`.
@@ -44,8 +44,7 @@ pub(super) fn layers(d: &mut Dispatch<'_>) -> Option<()> {
     let given = d.tensor("input")?;
     let mut contiguous = is_contiguous(d.trace(), given);
     if batch_first {
-        let strides = d.trace().tensor(given).strides.clone();
-        let strides = strides.unwrap_or_else(|| dense_strides(&input));
+        let strides = strides(d.trace(), given).unwrap_or_else(|| dense_strides(&input));
         let [a, b, c] = <[Dim; 3]>::try_from(strides).ok()?;
         contiguous = is_dense(&[steps.clone(), batch.clone(), width.clone()], &[b, a, c]);
     }

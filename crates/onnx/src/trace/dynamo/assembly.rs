@@ -1,5 +1,6 @@
 //! The FX program put together from its groups.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use modelcost_core::fidelity::Level;
@@ -37,6 +38,10 @@ pub(super) struct Assembly<'b, 'a> {
     pub lines: HashMap<(SmolStr, &'a str, &'a str, Option<StackId>), usize>,
     /// Where the group at hand stands.
     pub stack: Option<StackId>,
+    /// Where steps stand.
+    pub standing: HashMap<usize, StackId>,
+    /// Parts of weights by the step that cuts them and the module that asks for them.
+    pub parts: HashMap<(usize, Option<StackId>), Vec<Value>>,
 }
 
 impl<'a> Assembly<'_, 'a> {
@@ -127,6 +132,10 @@ impl<'a> Assembly<'_, 'a> {
         }
         let op = group.op();
         self.stack = stack;
+        if let Some(stack) = stack {
+            self.standing
+                .extend(group.steps.iter().map(|step| (*step, stack)));
+        }
         let mut spare = self.spare(group);
         let unresolved = self.unresolved(group);
         let mut arguments = self.arguments(&op, group, &mut spare);
@@ -211,7 +220,8 @@ impl<'a> Assembly<'_, 'a> {
             );
         }
         // PyTorch's own code calls every operator by one name.
-        let own = frame.contains("torch/nn/") || frame.contains("torch\\nn\\");
+        let file = innermost(frame);
+        let own = file.contains("torch/nn/") || file.contains("torch\\nn\\");
         if !made.shown && !made.composite && !line.is_empty() && !own && !is_free_operator(&op) {
             self.builder.trace_mut().fidelity.note(
                 Level::Reconstructed,
@@ -221,22 +231,7 @@ impl<'a> Assembly<'_, 'a> {
                 ),
             );
         }
-        let number = self.flats.len();
-        // The operators of one function call have one number.
-        let previous = self.flats.last().filter(|previous| {
-            made.composite
-                && previous.stack == stack
-                && previous.line == line
-                && previous.frame == frame
-                && previous
-                    .torch_fn
-                    .rsplit_once('.')
-                    .is_some_and(|(_, name)| name == made.name)
-        });
-        let torch_fn = match previous {
-            Some(previous) => previous.torch_fn.clone(),
-            None => format!("{}_{number};{}.{}", made.name, made.kind, made.name).into(),
-        };
+        let torch_fn = self.torch_fn(&made, stack, line, frame);
         self.flats.push(Flat {
             op,
             arguments,
@@ -249,10 +244,61 @@ impl<'a> Assembly<'_, 'a> {
         });
     }
 
-    /// A node without metadata: an operator, wherever it stands.
-    pub fn loose(&mut self, at: usize) {
+    /// The function of a node in the form of `torch_fn`. The operators of one call have one number.
+    fn torch_fn(
+        &self,
+        made: &origin::Made<'_>,
+        stack: Option<StackId>,
+        line: &str,
+        frame: &str,
+    ) -> Cow<'a, str> {
+        let previous = self.flats.last().filter(|previous| {
+            made.composite
+                && previous.stack == stack
+                && previous.line == line
+                && previous.frame == frame
+                && previous
+                    .torch_fn
+                    .rsplit_once('.')
+                    .is_some_and(|(_, name)| name == made.name)
+        });
+        match previous {
+            Some(previous) => previous.torch_fn.clone(),
+            None => {
+                let number = self.flats.len();
+                format!("{}_{number};{}.{}", made.name, made.kind, made.name).into()
+            }
+        }
+    }
+
+    /// The calls that stand around all that a step reads and around what reads it.
+    fn shared_stack(&mut self, step: &Step<'a>, reader: Option<StackId>) -> Option<StackId> {
+        let reader = reader?;
+        let own = self.stacks.get(reader);
+        let mut depth = own.len();
+        for id in step.inputs.iter().flatten() {
+            let Origin::Step(maker, _) = self.program.value(*id).origin else {
+                continue;
+            };
+            if let Some(stack) = self.standing.get(&(maker.0 as usize)) {
+                let pairs = own.iter().zip(self.stacks.get(*stack));
+                depth = depth.min(pairs.take_while(|(a, b)| a.key == b.key).count());
+            }
+        }
+        if depth == own.len() {
+            return Some(reader);
+        }
+        let shared = own[..depth].to_vec();
+        Some(self.stacks.push(shared))
+    }
+
+    /// A node without metadata: an operator that stands where the group stands that it is for.
+    pub fn loose(&mut self, at: usize, host: Option<(&Group<'a>, Option<StackId>)>) {
         let step: &Step<'a> = &self.program.steps[at];
-        let op: SmolStr = format!("aten.{}", step.node.op_type.to_lowercase()).into();
+        let op = match &split_of(step) {
+            Some(name) => format!("aten.{name}").into(),
+            None => format!("aten.{}", step.node.op_type.to_lowercase()).into(),
+        };
         let arguments = step
             .inputs
             .iter()
@@ -274,28 +320,27 @@ impl<'a> Assembly<'_, 'a> {
             ),
         };
         self.loose.insert(at, self.flats.len());
-        // It stands where its neighbours stand.
-        let flat = match self.flats.last() {
-            Some(previous) => Flat {
-                op,
-                arguments,
-                output,
-                stack: previous.stack,
-                torch_fn: match previous.torch_fn.rsplit('.').next() {
-                    Some(name) if origin::is_composite(name) => previous.torch_fn.clone(),
-                    _ => Default::default(),
-                },
-                source_fn: None,
-                line: previous.line.clone(),
-                frame: previous.frame.clone(),
-            },
-            None => Flat {
-                op,
-                arguments,
-                output,
-                ..Flat::default()
-            },
+        let mut flat = Flat {
+            op,
+            arguments,
+            output,
+            ..Flat::default()
         };
+        if let Some((group, stack)) = host {
+            flat.stack = self.shared_stack(step, stack);
+            if flat.stack == stack {
+                let (line, frame) = source(group);
+                let op = group.op();
+                let made = origin::made(&op, line, 0);
+                (flat.line, flat.frame) = (line.into(), frame.into());
+                if made.composite {
+                    flat.torch_fn = self.torch_fn(&made, stack, line, frame);
+                }
+            }
+        }
+        if let Some(stack) = flat.stack {
+            self.standing.insert(at, stack);
+        }
         self.flats.push(flat);
     }
 }
@@ -314,7 +359,13 @@ fn is_free_operator(op: &str) -> bool {
     lost::is_free(op.strip_prefix("aten.").unwrap_or(op))
 }
 
-/// The source line that made a group, and the frame that it stands in.
+/// The operator that a `Split` of the optimizer was: it names the parts `split_with_sizes_1_split_0`.
+fn split_of<'a>(step: &Step<'a>) -> Option<&'a str> {
+    let (made, _) = step.node.outputs.first()?.rsplit_once("_split_")?;
+    (step.node.op_type == "Split").then(|| lost::base(made))
+}
+
+/// The source line that made a group, and the stack trace that it ends.
 fn source<'a>(group: &Group<'a>) -> (&'a str, &'a str) {
     let trace = group.node.meta(STACK_TRACE).unwrap_or_default();
     let line = trace
@@ -322,10 +373,10 @@ fn source<'a>(group: &Group<'a>) -> (&'a str, &'a str) {
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default()
         .trim();
-    let frame = trace
-        .rsplit('\n')
-        .map(str::trim)
-        .find(|line| line.starts_with("File "))
-        .unwrap_or_default();
-    (line, frame)
+    (line, trace)
+}
+
+/// The innermost frame of a stack trace.
+fn innermost(trace: &str) -> &str {
+    trace.rfind("File \"").map_or("", |at| &trace[at..])
 }

@@ -79,6 +79,10 @@ impl<'a> Assembly<'_, 'a> {
         let Some(output) = output.first().copied() else {
             return;
         };
+        if let Some(stack) = stack {
+            self.standing
+                .extend(group.steps.iter().map(|step| (*step, stack)));
+        }
         let output = self.tensor(output);
         // The convolution's own output has the shape of what is normalised.
         let (shape, dtype) = {

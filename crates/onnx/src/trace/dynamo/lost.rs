@@ -23,6 +23,8 @@ pub(super) struct Lost<'a> {
     /// The calls that can be put back, by the FX name of their result.
     pub back: HashMap<&'a str, Back<'a>>,
     pub notes: Vec<(Level, String)>,
+    /// Whether calls are gone that only change shapes.
+    pub views: bool,
 }
 
 /// A call that can be put back.
@@ -191,7 +193,7 @@ pub(super) fn find<'a>(
                         restored.push(name);
                     }
                 }
-                None if is_free(name) => {}
+                None if is_free(name) => lost.views = true,
                 None => gone.push(name),
             }
         }

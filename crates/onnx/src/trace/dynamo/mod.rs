@@ -114,6 +114,7 @@ pub(super) fn build<'a>(
     for (level, note) in &lost.notes {
         builder.trace_mut().fidelity.note(*level, note.clone());
     }
+    builder.trace_mut().views_unknown = lost.views;
     note_loose(&mut builder, program, &loose);
     let mut assembly = Assembly {
         program,
@@ -129,6 +130,8 @@ pub(super) fn build<'a>(
         loose: HashMap::new(),
         lines: HashMap::new(),
         stack: None,
+        standing: HashMap::new(),
+        parts: HashMap::new(),
     };
     assembly.bind_states(&inputs);
     let given = assembly.user_inputs(&inputs);
@@ -138,7 +141,9 @@ pub(super) fn build<'a>(
                 Some(conv) => assembly.fused(&groups[at], conv, scopes[at], &inputs),
                 None => assembly.group(&groups[at], scopes[at]),
             },
-            Item::Loose(step) => assembly.loose(step),
+            Item::Loose(step, host) => {
+                assembly.loose(step, host.map(|at| (&groups[at], scopes[at])))
+            }
         }
     }
     let returned: Vec<TensorId> = program
@@ -247,28 +252,41 @@ fn note_loose(builder: &mut TraceBuilder, program: &Program<'_>, loose: &[usize]
 #[derive(Clone, Copy)]
 enum Item {
     Group(usize),
-    Loose(usize),
+    /// A node without metadata, and the group that first reads what it makes.
+    Loose(usize, Option<usize>),
 }
 
-/// Groups and single calls in the order in which they run.
+/// Groups and single calls in the order in which they run. A node without metadata runs right
+/// before what it is for: the optimizer puts it anywhere above.
 fn in_order(groups: &[Group<'_>], loose: &[usize], program: &Program<'_>) -> Vec<Item> {
     let computes = |step: &&usize| program.steps[**step].node.op_type != "Constant";
-    let mut order: Vec<(usize, Item)> = groups
+    let mut starts: HashMap<usize, usize> = HashMap::new();
+    let mut owner: HashMap<usize, usize> = HashMap::new();
+    for (at, group) in groups.iter().enumerate() {
+        let first = group.steps.iter().find(computes).or(group.steps.last());
+        starts.insert(at, first.copied().unwrap_or(0));
+        owner.extend(group.steps.iter().map(|step| (*step, at)));
+    }
+    let users = users(program);
+    let mut order: Vec<(usize, usize, Item)> = Vec::new();
+    for step in loose.iter().rev().filter(|step| computes(step)) {
+        let outputs = program.steps[*step].outputs.iter().flatten();
+        let readers = outputs.filter_map(|id| users.get(id)).flatten();
+        let host = readers
+            .filter_map(|reader| owner.get(reader).copied())
+            .min_by_key(|at| starts[at]);
+        if let Some(host) = host {
+            owner.insert(*step, host);
+        }
+        let start = host.map_or(*step, |host| starts[&host]);
+        order.push((start, *step, Item::Loose(*step, host)));
+    }
+    let whole = starts
         .iter()
-        .enumerate()
-        .map(|(at, group)| {
-            let first = group.steps.iter().find(computes).or(group.steps.last());
-            (first.copied().unwrap_or(0), Item::Group(at))
-        })
-        .collect();
-    order.extend(
-        loose
-            .iter()
-            .filter(|step| computes(step))
-            .map(|step| (*step, Item::Loose(*step))),
-    );
-    order.sort_by_key(|(step, _)| *step);
-    order.into_iter().map(|(_, item)| item).collect()
+        .map(|(at, start)| (*start, usize::MAX, Item::Group(*at)));
+    order.extend(whole);
+    order.sort_by_key(|(start, step, _)| (*start, *step));
+    order.into_iter().map(|(_, _, item)| item).collect()
 }
 
 /// The stacks of module calls around each group.

@@ -98,6 +98,10 @@ impl<'a> Assembly<'_, 'a> {
         let Origin::Step(step, output) = self.program.value(id).origin else {
             return None;
         };
+        let key = (step.0 as usize, self.stack);
+        if let Some(parts) = self.parts.get(&key) {
+            return parts.get(output as usize).cloned();
+        }
         let cut: Flat<'a> = self
             .flats
             .get(*self.loose.get(&(step.0 as usize))?)?
@@ -113,6 +117,7 @@ impl<'a> Assembly<'_, 'a> {
                 .tensor(tensor.shape, tensor.dtype, TensorOrigin::Constant);
             parts.push(Value::Tensor(own));
         }
+        self.parts.insert(key, parts.clone());
         let own = parts.get(output as usize)?.clone();
         let before = self.flats.last().filter(|flat| flat.stack == self.stack);
         let (torch_fn, line, frame) = before.map_or_else(Default::default, |flat| {

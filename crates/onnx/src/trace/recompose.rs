@@ -9,6 +9,7 @@ use modelcost_fx::Flat;
 use smol_str::SmolStr;
 
 use super::recurrent::{cell, unrolled};
+use super::{origin, schema};
 use crate::infer::{Program, Step};
 use crate::model::AttributeValue;
 
@@ -133,7 +134,7 @@ const RECOMPOSED: &[(&str, Recompose)] = &[
 
 /// Whether the operators of a function are put together again.
 pub(super) fn is_recomposed(function: &str) -> bool {
-    RECOMPOSED.iter().any(|(name, _)| *name == function)
+    origin::is_taken_apart(function) || RECOMPOSED.iter().any(|(name, _)| *name == function)
 }
 
 /// Makes one operator call of the nodes of one function call.
@@ -170,23 +171,28 @@ pub(super) fn recompose<'a>(builder: &mut TraceBuilder, flats: Vec<Flat<'a>>) ->
     let mut at = 0;
     while at < flats.len() {
         let function = flats[at].torch_fn.rsplit('.').next().unwrap_or_default();
+        let apart = origin::is_taken_apart(function);
         let found = RECOMPOSED.iter().find(|(name, _)| *name == function);
-        let Some((name, function)) = found else {
-            let flat = flats[at].clone();
-            if flat.op == "aten.convolution" {
-                let flat = without_padding(flat, &mut out);
-                out.push(convolution_forms(builder, flat));
-            } else {
-                out.push(flat);
+        let (name, function) = match found {
+            Some((name, function)) => (*name, *function),
+            None if apart => (function, whole as Recompose),
+            None => {
+                let flat = flats[at].clone();
+                if flat.op == "aten.convolution" {
+                    let flat = without_padding(flat, &mut out);
+                    out.push(convolution_forms(builder, flat));
+                } else {
+                    out.push(flat);
+                }
+                at += 1;
+                continue;
             }
-            at += 1;
-            continue;
         };
         let end = run_end(&flats, at, name);
         uses.end = end;
         let run = &flats[at..end];
-        let whole = run.len() == 1 && run[0].op.strip_prefix("aten.") == Some(*name);
-        let made = if whole {
+        let kept = run.len() == 1 && run[0].op.strip_prefix("aten.") == Some(name);
+        let made = if kept {
             None
         } else {
             function(builder, name, run, &uses)
@@ -197,24 +203,21 @@ pub(super) fn recompose<'a>(builder: &mut TraceBuilder, flats: Vec<Flat<'a>>) ->
                 arguments: made.arguments,
                 output: made.output,
                 stack: flats[at].stack,
-                torch_fn: format!("{name}_{at};{}.{name}", kind(name)).into(),
+                torch_fn: flats[at].torch_fn.clone(),
                 source_fn: None,
                 line: flats[at].line.clone(),
                 frame: flats[at].frame.clone(),
             }),
+            // No tool counts the parts of what is one operator.
+            None if apart => out.extend(run.iter().map(|flat| Flat {
+                op: format!("aten.{name}").into(),
+                ..flat.clone()
+            })),
             None => out.extend(run.iter().cloned()),
         }
         at = end;
     }
     out
-}
-
-fn kind(name: &str) -> &'static str {
-    if name.starts_with("adaptive") || name == "rms_norm" {
-        "function"
-    } else {
-        "builtin_function_or_method"
-    }
 }
 
 /// One past the last node of the function call that begins at `start`.
@@ -356,6 +359,25 @@ fn adaptive_pool(
             ),
         ]),
         output: Value::Tensor(output),
+    })
+}
+
+/// One operator of all that a run does, if nothing but the last result is used elsewhere.
+fn whole(_: &mut TraceBuilder, name: &str, run: &[Flat<'_>], uses: &Uses) -> Option<Call> {
+    let (last, before) = run.split_last()?;
+    let outside = |id: &TensorId| uses.last.get(id).is_some_and(|last| *last >= uses.end);
+    if before
+        .iter()
+        .any(|flat| flat.output.tensors().iter().any(outside))
+    {
+        return None;
+    }
+    let op: SmolStr = format!("aten.{name}").into();
+    let values = external(run).into_iter().map(Value::Tensor).collect();
+    Some(Call {
+        arguments: schema::named(&op, "", values),
+        op,
+        output: last.output.clone(),
     })
 }
 

@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use modelcost_core::fidelity::Level;
+use modelcost_core::fidelity::{Layer, Level};
 use modelcost_core::trace::{Argument, Origin as TensorOrigin, Passed, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Flat, Scope, StackId, Stacks};
 use smol_str::SmolStr;
 
+use super::super::origin::{self, Turn};
 use super::super::recompose::positions;
 use super::super::signature::{self, InputKind};
 use super::super::values::{Values, integer};
-use super::super::{origin, recompose, recurrent, repair};
+use super::super::{recompose, recurrent, repair};
 use super::lost::{self, Lost};
 use super::{Group, STACK_TRACE, is_symbolic};
 use crate::infer::{Origin, Program, Step, ValueId};
@@ -35,7 +36,7 @@ pub(super) struct Assembly<'b, 'a> {
     /// Positions in `flats` of steps without metadata.
     pub loose: HashMap<usize, usize>,
     /// How often each source line has called an operator.
-    pub lines: HashMap<(SmolStr, &'a str, &'a str, Option<StackId>), usize>,
+    pub lines: HashMap<(SmolStr, &'a str, &'a str, Option<StackId>), Turn>,
     /// Where the group at hand stands.
     pub stack: Option<StackId>,
     /// Where steps stand.
@@ -47,6 +48,18 @@ pub(super) struct Assembly<'b, 'a> {
 impl<'a> Assembly<'_, 'a> {
     pub fn tensor(&mut self, id: ValueId) -> TensorId {
         self.values.tensor(self.builder, self.program, id)
+    }
+
+    /// Counts how often each source line calls an operator.
+    pub fn count_lines(&mut self, groups: &[Group<'a>], scopes: &[Option<StackId>]) {
+        for (group, stack) in groups.iter().zip(scopes) {
+            let (line, frame) = source(group);
+            let turn = self
+                .lines
+                .entry((group.op(), line, frame, *stack))
+                .or_default();
+            turn.total += 1;
+        }
     }
 
     /// Initializers are the parameters and buffers that the signature names.
@@ -206,12 +219,22 @@ impl<'a> Assembly<'_, 'a> {
         line: &'a str,
         frame: &'a str,
     ) {
-        let before = self
+        let turn = self
             .lines
             .entry((op.clone(), line, frame, stack))
-            .and_modify(|before| *before += 1)
-            .or_insert(0);
-        let mut made = origin::made(&op, line, *before);
+            .or_default();
+        let mut made = origin::made(&op, line, *turn);
+        turn.before += 1;
+        if made.open {
+            self.builder.trace_mut().fidelity.doubt(
+                &[Layer::Functions, Layer::Operators],
+                Level::Reconstructed,
+                format!(
+                    "the exporter took {} apart in `{line}`, and the line has more of {op}: which is which was taken from the order",
+                    made.name
+                ),
+            );
+        }
         if !made.shown && op == "aten.mean" && is_pooling(&arguments) {
             made = origin::POOLED;
             self.builder.trace_mut().fidelity.note(
@@ -331,7 +354,7 @@ impl<'a> Assembly<'_, 'a> {
             if flat.stack == stack {
                 let (line, frame) = source(group);
                 let op = group.op();
-                let made = origin::made(&op, line, 0);
+                let made = origin::made(&op, line, Default::default());
                 (flat.line, flat.frame) = (line.into(), frame.into());
                 if made.composite {
                     flat.torch_fn = self.torch_fn(&made, stack, line, frame);

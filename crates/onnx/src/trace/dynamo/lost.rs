@@ -164,7 +164,11 @@ pub(super) fn find<'a>(
         // The nodes that one function is decomposed into are put together again as a whole.
         let line = group.node.meta(STACK_TRACE).unwrap_or_default();
         let op = group.op();
-        let made = origin::made(&op, line.rsplit('\n').next().unwrap_or_default().trim(), 0);
+        let made = origin::made(
+            &op,
+            line.rsplit('\n').next().unwrap_or_default().trim(),
+            Default::default(),
+        );
         if recompose::is_recomposed(made.name) {
             search.explain(&free, usize::MAX);
             search.explained[at] = i64::MAX;

@@ -134,6 +134,7 @@ pub(super) fn build<'a>(
         parts: HashMap::new(),
     };
     assembly.bind_states(&inputs);
+    assembly.count_lines(&groups, &scopes);
     let given = assembly.user_inputs(&inputs);
     for item in in_order(&groups, &loose, program) {
         match item {

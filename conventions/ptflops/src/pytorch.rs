@@ -247,7 +247,7 @@ impl Convention for Ptflops {
         let total = average(&flops.unwrap_or_default(), &batch, &sums);
         report.set_count(trace, total)?;
         let trainable = trace.parameter_count(Trace::ROOT).1;
-        trace.note_frozen(&mut report.fidelity, Level::Exact);
+        trace.note_frozen(&mut report.fidelity, Level::Reconstructed);
         report.params = Some(trainable.clone());
         report.trainable_params = Some(trainable);
         report.layers = self.rows(trace, &accumulated, &batch);

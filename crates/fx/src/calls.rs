@@ -289,8 +289,10 @@ impl<'a> Emitter<'_, 'a> {
         let site = self.site(frame, path);
         if let Some(mut arguments) = operators::special_arguments(self, class, frame) {
             if let Some(site) = &site {
+                arguments.truncate(site.positional.len() + site.keywords.len());
                 site.passed(&mut arguments);
             }
+            self.folded(class, &arguments);
             return arguments;
         }
         let torch = classes::is_torch(class);
@@ -340,6 +342,19 @@ impl<'a> Emitter<'_, 'a> {
             });
         }
         out
+    }
+
+    /// An exporter that folds constants leaves open whether the state that a recurrent layer begins
+    /// with was passed or made inside.
+    fn folded(&mut self, class: &Class, arguments: &[Argument]) {
+        let constant = |id: &TensorId| {
+            let origin = self.builder.trace().tensor(*id).origin;
+            matches!(origin, Origin::Constant)
+        };
+        let state = arguments.iter().find(|argument| argument.name == "hx");
+        if state.is_some_and(|state| state.value.tensors().iter().any(constant)) {
+            self.doubts.add(Doubt::Folded, || class.short_name().into());
+        }
     }
 
     /// The call of a module as its caller's source has it.

@@ -22,6 +22,8 @@ pub enum Doubt {
     Outputs,
     /// What a function was given is not in the program.
     Arguments,
+    /// What a layer is given is a constant.
+    Folded,
     /// A module is never seen at work.
     Unseen,
     /// Modules hold the same modules or the same weight.
@@ -52,6 +54,7 @@ impl Doubt {
             }
             Doubt::Site
             | Doubt::Outputs
+            | Doubt::Folded
             | Doubt::Unseen
             | Doubt::Same
             | Doubt::Attribute
@@ -88,6 +91,10 @@ impl Doubt {
                 "taken for a tuple",
             ),
             Doubt::Arguments => ("an argument of a function is not in the program", ""),
+            Doubt::Folded => (
+                "the state that a recurrent layer begins with is a constant of the program",
+                "taken for one that it is given; it may be made inside",
+            ),
             Doubt::Unseen => (
                 "a module that owns nothing leaves no node in the program",
                 "taken for one that returns its input; it may be unused, or another name of a module that works",

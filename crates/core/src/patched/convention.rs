@@ -180,7 +180,7 @@ impl Convention for PatchedConvention {
             exact: Some(macs),
         });
         if self.table.params == Params::Trainable {
-            trace.note_frozen(&mut report.fidelity, Level::Exact);
+            trace.note_frozen(&mut report.fidelity, Level::Reconstructed);
         }
         (report.params, report.trainable_params) = match self.table.params {
             Params::Trainable => (Some(trainable.clone()), Some(trainable)),

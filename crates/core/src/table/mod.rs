@@ -151,7 +151,7 @@ pub fn finish(
     }
     let (all, trainable) = trace.parameter_count(Trace::ROOT);
     if params == Params::Trainable {
-        trace.note_frozen(&mut report.fidelity, Level::Exact);
+        trace.note_frozen(&mut report.fidelity, Level::Reconstructed);
     }
     (report.params, report.trainable_params) = match params {
         Params::All => (Some(all), Some(trainable)),

@@ -184,16 +184,78 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
             }
             Some(out)
         }
-        // What works element by element keeps the layout of its first input.
-        "add" | "add_" | "sub" | "mul" | "mul_" | "div" | "relu" | "relu_" | "gelu" | "silu"
-        | "sigmoid" | "tanh" | "dropout" | "dropout_" | "clamp" | "neg" | "exp" | "softmax" => {
-            let same = trace.tensor(input).shape.as_deref() == Some(shape);
-            let strides = of().filter(|_| same)?;
-            // An expanded input is written out.
-            (!strides.contains(&Dim::ZERO)).then_some(strides)
+        _ if ELEMENTWISE.contains(&name.trim_end_matches('_')) => {
+            // The first operand that is not expanded decides (`aten/src/ATen/TensorIterator.cpp`).
+            let mut operands = call.arguments.iter().filter_map(|a| a.value.tensor());
+            let whole = operands.find(|id| trace.tensor(*id).shape.as_deref() == Some(shape))?;
+            ordered(shape, &strides(trace, whole, depth + 1)?)
         }
         _ => None,
     }
+}
+
+/// Operators that work element by element.
+const ELEMENTWISE: &[&str] = &[
+    "abs",
+    "add",
+    "addcdiv",
+    "addcmul",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "div",
+    "dropout",
+    "elu",
+    "exp",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "lerp",
+    "log",
+    "maximum",
+    "minimum",
+    "mish",
+    "mul",
+    "multiply",
+    "neg",
+    "pow",
+    "reciprocal",
+    "relu",
+    "relu6",
+    "rsqrt",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "sub",
+    "tanh",
+    "true_divide",
+    "where",
+];
+
+/// The strides of a new tensor whose dimensions are in memory in the order of another's. An expanded
+/// one is written out as it is seen.
+fn ordered(shape: &[Dim], like: &[Dim]) -> Option<Shape> {
+    if like.len() != shape.len() || like.contains(&Dim::ZERO) {
+        return None;
+    }
+    let sizes: Option<Vec<i64>> = like.iter().map(Dim::as_i64).collect();
+    let Some(sizes) = sizes else {
+        return Some(like.to_vec());
+    };
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(sizes[*at]));
+    let mut out = vec![Dim::ONE; shape.len()];
+    let mut next = Dim::ONE;
+    for at in order.into_iter().rev() {
+        out[at] = next.clone();
+        next *= &at_least_one(&shape[at]);
+    }
+    Some(out)
 }
 
 fn wrap(index: i64, rank: usize) -> Option<usize> {

@@ -157,10 +157,10 @@ pub(super) fn unrolled(
         .iter()
         .copied()
         .find(|id| *id != input && is_state(id));
-    // With the batch first the hidden state has it second, where the input has it first.
-    let batch_first = state.is_some_and(|state| {
-        let batch = shape(state).get(1).cloned();
-        batch.is_some() && shape(input).first() == batch.as_ref()
+    // Time comes first inside, so that with the batch first the input is transposed.
+    let batch_first = run.iter().any(|flat| {
+        let of = flat.arguments.first().and_then(|a| a.value.tensor());
+        flat.op == "aten.transpose" && of == Some(input)
     });
     let mut outputs: Vec<TensorId> = Vec::new();
     for flat in run {

@@ -72,6 +72,13 @@ fn attention(
         0 => with_last(out?, known(1)?.last()?),
         1 => with_last(&known(2)?, known(0)?.last()?),
         2 => with_last(&known(1)?, out?.last()?),
+        // The mask is added to the scores.
+        3 => {
+            let (query, key) = (known(0)?, known(1)?);
+            let rows = query.get(query.len().checked_sub(2)?)?;
+            let columns = key.get(key.len().checked_sub(2)?)?;
+            Some(vec![rows.clone(), columns.clone()])
+        }
         _ => None,
     }
 }

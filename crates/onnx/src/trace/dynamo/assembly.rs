@@ -153,6 +153,13 @@ impl<'a> Assembly<'_, 'a> {
         let unresolved = self.unresolved(group);
         let mut arguments = self.arguments(&op, group, &mut spare);
         let output = self.output(group, &op);
+        if op == "aten.scaled_dot_product_attention" && unresolved.contains(&3) {
+            self.builder.trace_mut().fidelity.doubt(
+                &[Layer::Operators],
+                Level::Reconstructed,
+                "the mask of scaled_dot_product_attention is no longer in the file: taken for one that the fused kernel takes",
+            );
+        }
         if !unresolved.is_empty() {
             let (line, frame) = source(group);
             let views = repair::operands(self.builder, &op, &mut arguments, &output, &unresolved);
@@ -246,7 +253,13 @@ impl<'a> Assembly<'_, 'a> {
         let file = innermost(frame);
         let own = file.contains("torch/nn/") || file.contains("torch\\nn\\");
         if !made.shown && !made.composite && !line.is_empty() && !own && !is_free_operator(&op) {
-            self.builder.trace_mut().fidelity.note(
+            // It may be a part of an operator that the exporter took apart.
+            let layers: &[Layer] = match origin::is_elementary(&op) {
+                true => &[Layer::Functions, Layer::Operators],
+                false => &[Layer::Functions],
+            };
+            self.builder.trace_mut().fidelity.doubt(
+                layers,
                 Level::Reconstructed,
                 format!(
                     "the source line does not show how {op} was called: taken for {}",

@@ -11,6 +11,8 @@ use self::line::{Call, calls, signs};
 use self::tables::{COMPOSITE, INFIX, ORIGINS, RECURRENT, SIGNS, TAKEN_APART, is_operator};
 use super::piece::{BUILTIN, FUNCTION, METHOD};
 
+pub(super) use self::tables::is_elementary;
+
 /// The function of a node, in the form of `torch_fn`: its kind and its bare name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Made<'a> {

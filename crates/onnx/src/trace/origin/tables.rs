@@ -233,6 +233,44 @@ pub const SIGNS: &[(&str, &str)] = &[
     ("floor_divide", "//"),
 ];
 
+/// Operators that others are made of when the exporter takes them apart.
+const ELEMENTARY: &[&str] = &[
+    "abs",
+    "add",
+    "addmm",
+    "amax",
+    "amin",
+    "baddbmm",
+    "bmm",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "div",
+    "dot",
+    "exp",
+    "log",
+    "matmul",
+    "maximum",
+    "mean",
+    "minimum",
+    "mm",
+    "mul",
+    "mv",
+    "neg",
+    "pow",
+    "reciprocal",
+    "rsqrt",
+    "rsub",
+    "sqrt",
+    "sub",
+    "sum",
+];
+
+/// Whether an operator may be a part of another one.
+pub fn is_elementary(op: &str) -> bool {
+    ELEMENTARY.contains(&op.strip_prefix("aten.").unwrap_or(op))
+}
+
 /// Whether a function has an operator of its own name.
 pub fn is_operator(name: &str) -> bool {
     ORIGINS.iter().any(|origin| origin.op == name)

@@ -1,0 +1,193 @@
+//! Pieces as the nodes of a program.
+
+use modelcost_core::dtype::DType;
+use modelcost_core::trace::{Argument, Origin, Passed, TensorId, TraceBuilder};
+use modelcost_core::value::Value;
+use modelcost_fx::{Entry, Flat, Stacks, Tree};
+
+use super::super::graph::Graph;
+use super::super::piece::{FUNCTION, Operand};
+use super::super::recompose::positions;
+use super::super::recurrent;
+use super::super::values::Values;
+use super::Placed;
+use super::states::{full, weight_name};
+use crate::infer::ValueId;
+
+/// Writes the list of nodes.
+pub(super) struct Writer<'w, 'p, 'a> {
+    pub graph: &'w Graph<'p, 'a>,
+    pub builder: &'w mut TraceBuilder,
+    pub tree: &'w Tree<'a>,
+    pub values: Values,
+    pub stacks: Stacks<'a>,
+    pub flats: Vec<Flat<'a>>,
+}
+
+impl<'a> Writer<'_, '_, 'a> {
+    pub fn value(&mut self, id: ValueId) -> Value {
+        let resolved = self.graph.resolve(id);
+        let id = match self.values.get(id) {
+            Some(_) => id,
+            None => resolved,
+        };
+        Value::Tensor(self.values.tensor(self.builder, self.graph.program, id))
+    }
+
+    fn operand(&mut self, owner: &str, name: &str, operand: &Operand) -> Value {
+        if let Some(name) = weight_name(self.graph, owner, name, operand)
+            && let Some(value) = self.tree.values.get(name.as_str())
+        {
+            return value.clone();
+        }
+        match operand {
+            Operand::None => Value::None,
+            Operand::Value(id) | Operand::Weight(id, _) => self.value(*id),
+            Operand::Named(_, shape) | Operand::Shaped(shape) => {
+                let dtype = Some(DType::Float32);
+                Value::Tensor(
+                    self.builder
+                        .tensor(Some(shape.clone()), dtype, Origin::Constant),
+                )
+            }
+            Operand::Int(value) => Value::from(*value),
+            Operand::Float(value) => Value::Float(*value),
+            Operand::Bool(value) => Value::Bool(*value),
+            Operand::Ints(values) => Value::List(values.iter().map(|v| Value::from(*v)).collect()),
+            Operand::Dims(dims) => Value::List(dims.iter().cloned().map(Value::Int).collect()),
+            Operand::Text(text) => Value::Str(text.as_str().into()),
+            Operand::List(items) => Value::List(
+                items
+                    .iter()
+                    .map(|item| self.operand(owner, name, item))
+                    .collect(),
+            ),
+        }
+    }
+
+    pub fn piece(&mut self, placed: Placed<'a>) {
+        let Placed {
+            piece,
+            stack,
+            owner,
+            batch_norm,
+        } = placed;
+        let mut arguments: Vec<Argument> = Vec::new();
+        for (name, operand) in &piece.operands {
+            let value = match (&batch_norm, *name) {
+                (Some((_, biased)), "bias") => match biased {
+                    true => self.parameter(&full(owner, "bias")),
+                    false => Value::None,
+                },
+                _ => self.operand(owner, name, operand),
+            };
+            arguments.push(Argument {
+                name: (*name).into(),
+                value,
+                passed: Passed::Position,
+            });
+        }
+        let outputs: Vec<Value> = piece.outputs.iter().map(|id| self.value(*id)).collect();
+        let between = piece
+            .result
+            .clone()
+            .filter(|_| outputs.is_empty())
+            .map(|shape| {
+                let dtype = Some(DType::Float32);
+                Value::Tensor(self.builder.tensor(Some(shape), dtype, Origin::Constant))
+            });
+        let output = match outputs.as_slice() {
+            [] if between.is_some() => between.unwrap_or_default(),
+            [single] if piece.op != "split" => single.clone(),
+            _ => Value::List(outputs),
+        };
+        let op = format!("aten.{}", piece.op);
+        let output = recurrent::complete_recurrent(self.builder, &op, &arguments, output);
+        let number = self.flats.len();
+        let name = &piece.function.1;
+        let id = piece.group.map_or(number, |group| 1_000_000 + group);
+        let layers = stack.clone();
+        let stack = Some(self.stacks.push(stack));
+        let own = layers
+            .last()
+            .is_some_and(|entry| entry.class.starts_with("torch.nn.modules."));
+        let flat = Flat {
+            op: op.into(),
+            arguments,
+            output: output.clone(),
+            stack,
+            torch_fn: format!("{name}_{id};{}.{name}", piece.function.0).into(),
+            source_fn: None,
+            line: "".into(),
+            // PyTorch's own layers hide no calls of methods.
+            frame: if own { "torch/nn/" } else { "" }.into(),
+        };
+        match batch_norm {
+            Some((path, _)) => self.with_batch_norm(flat, layers, path),
+            None => self.flats.push(flat),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Value {
+        self.tree.values.get(name).cloned().unwrap_or(Value::None)
+    }
+
+    /// A convolution and the BatchNorm that was folded into it.
+    fn with_batch_norm(&mut self, mut conv: Flat<'a>, mut stack: Vec<Entry<'a>>, path: String) {
+        let output = conv.output.clone();
+        let shape = output
+            .tensor()
+            .map(|id| self.builder.trace().tensor(id).clone());
+        let (shape, dtype) = shape.map_or((None, None), |tensor| (tensor.shape, tensor.dtype));
+        let between: TensorId = self.builder.tensor(shape.clone(), dtype, Origin::Constant);
+        conv.output = Value::Tensor(between);
+        self.flats.push(conv);
+        let rank = shape.map_or(4, |shape| shape.len());
+        let class = match rank {
+            2 | 3 => "torch.nn.modules.batchnorm.BatchNorm1d",
+            5 => "torch.nn.modules.batchnorm.BatchNorm3d",
+            _ => "torch.nn.modules.batchnorm.BatchNorm2d",
+        };
+        // The BatchNorm's key in the tree lives as long as the tree's own.
+        let key = self.tree.values.keys().find(|name| {
+            name.rsplit_once('.')
+                .is_some_and(|(owner, _)| owner == path)
+        });
+        let Some(key) = key
+            .and_then(|name| name.rsplit_once('.'))
+            .map(|(owner, _)| owner)
+        else {
+            return;
+        };
+        stack.pop();
+        stack.push(Entry {
+            key,
+            path: path.as_str().into(),
+            class,
+        });
+        let stack = Some(self.stacks.push(stack));
+        let state = |name: &str| self.parameter(&full(&path, name));
+        let named = [
+            ("input", Value::Tensor(between)),
+            ("weight", state("weight")),
+            ("bias", state("bias")),
+            ("running_mean", state("running_mean")),
+            ("running_var", state("running_var")),
+            ("training", Value::Bool(false)),
+            ("momentum", Value::Float(0.1)),
+            ("eps", Value::Float(1e-5)),
+        ];
+        let arguments = positions(named);
+        let number = self.flats.len();
+        self.flats.push(Flat {
+            op: "aten.batch_norm".into(),
+            arguments,
+            output,
+            stack,
+            torch_fn: format!("batch_norm_{number};{FUNCTION}.batch_norm").into(),
+            source_fn: None,
+            line: "".into(),
+            frame: "torch/nn/".into(),
+        });
+    }
+}

@@ -188,7 +188,7 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
             // The first operand that is not expanded decides (`aten/src/ATen/TensorIterator.cpp`).
             let mut operands = call.arguments.iter().filter_map(|a| a.value.tensor());
             let whole = operands.find(|id| trace.tensor(*id).shape.as_deref() == Some(shape))?;
-            ordered(shape, &strides(trace, whole, depth + 1)?)
+            ordered(shape, &strides_at(trace, whole, depth + 1)?)
         }
         _ => None,
     }

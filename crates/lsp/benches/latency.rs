@@ -2,8 +2,9 @@
 //!
 //! Each keystroke replaces the kernel size of a layer somewhere in the file, which changes that layer's numbers, the
 //! totals and, every other time, every shape below it. Its time is from sending `didChange` to having read the answer
-//! to `inlayHint` for the sixty lines around it. Keystrokes come a while after each other, as typing does; `settled` is
-//! when the client has been told everything: diagnostics, and hints again where they came from before the edit.
+//! to `inlayHint` for the sixty lines around it. Keystrokes come a while after each other, as typing does; `fresh` is how
+//! many of the answers were about the text with the keystroke in it, the others being what stood there before; `settled`
+//! is when the client has everything: diagnostics, and hints again where they came from before.
 //!
 //! `MODELCOST_ONNX` names an ONNX file to open in place of the one that is made here.
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -26,8 +27,8 @@ const KEYSTROKES: usize = 300;
 
 fn main() {
     println!(
-        "{:<28}{:>10}{:>10}{:>10}{:>14}",
-        "keystroke to hints", "median", "p99", "max", "settled p99"
+        "{:<28}{:>10}{:>10}{:>10}{:>8}{:>10}{:>10}",
+        "keystroke to hints", "median", "p99", "max", "fresh", "settled", "p99"
     );
     for layers in [100, 1_000, 10_000] {
         keystrokes(layers);
@@ -64,6 +65,7 @@ fn keystrokes(layers: usize) {
     let _ = client.diagnostics(URI, 1);
     let mut times = Vec::new();
     let mut settled = Vec::new();
+    let mut fresh = 0;
     let mut random: u64 = 7;
     for version in 2..KEYSTROKES + 2 {
         random = random
@@ -85,15 +87,21 @@ fn keystrokes(layers: usize) {
         client.change(URI, version as i64, range, with);
         let hints = visible(&mut client, URI, line);
         times.push(start.elapsed());
-        assert!(hints > 20, "{hints} hints");
+        assert!(hints.len() > 20, "{} hints", hints.len());
+        let is_fresh = |hints: &[Value]| hints.iter().all(|hint| hint["data"]["stale"] == false);
         let _ = client.diagnostics(URI, version as i64);
+        match is_fresh(&hints) {
+            true => fresh += 1,
+            false => assert!(is_fresh(&visible(&mut client, URI, line))),
+        }
         settled.push(start.elapsed());
     }
-    print(&format!("{layers} layers"), times, Some(settled));
+    let share = fresh as f64 / KEYSTROKES as f64;
+    print(&format!("{layers} layers"), times, Some((share, settled)));
 }
 
-/// How many hints there are around a line.
-fn visible(client: &mut Client, uri: &str, line: usize) -> usize {
+/// The hints around a line.
+fn visible(client: &mut Client, uri: &str, line: usize) -> Vec<Value> {
     let range = json!({
         "start": { "line": line.saturating_sub(30), "character": 0 },
         "end": { "line": line + 30, "character": 0 },
@@ -102,21 +110,22 @@ fn visible(client: &mut Client, uri: &str, line: usize) -> usize {
         "textDocument/inlayHint",
         json!({ "textDocument": { "uri": uri }, "range": range }),
     );
-    hints.as_array().map_or(0, Vec::len)
+    hints.as_array().cloned().unwrap_or_default()
 }
 
-fn print(what: &str, mut times: Vec<Duration>, settled: Option<Vec<Duration>>) {
+fn print(what: &str, mut times: Vec<Duration>, settled: Option<(f64, Vec<Duration>)>) {
     let at = |times: &[Duration], share: f64| {
         let index = ((times.len() - 1) as f64 * share).round() as usize;
         format!("{:.2} ms", times[index].as_secs_f64() * 1e3)
     };
     times.sort();
-    let settled = settled.map_or(String::new(), |mut settled| {
+    let settled = settled.map_or(String::new(), |(fresh, mut settled)| {
         settled.sort();
-        at(&settled, 0.99)
+        let (median, last) = (at(&settled, 0.5), at(&settled, 0.99));
+        format!("{:>6.0} %{median:>10}{last:>10}", fresh * 100.0)
     });
     println!(
-        "{what:<28}{:>10}{:>10}{:>10}{settled:>14}",
+        "{what:<28}{:>10}{:>10}{:>10}{settled}",
         at(&times, 0.5),
         at(&times, 0.99),
         at(&times, 1.0)
@@ -144,7 +153,7 @@ fn opening() {
         let text = shown["text"].as_str().unwrap();
         client.open(&uri, text);
         let line = text.lines().count().saturating_sub(30);
-        assert!(visible(&mut client, &uri, line) > 0);
+        assert!(!visible(&mut client, &uri, line).is_empty());
         times.push(start.elapsed());
     }
     print(&format!("open {megabytes} MB of ONNX"), times, None);

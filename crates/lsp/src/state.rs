@@ -29,7 +29,7 @@ pub enum Outgoing {
 }
 
 /// How long an answer waits for what it is about, where it can be given again.
-const PATIENCE: Duration = Duration::from_micros(2_500);
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// What the worker owns.
 pub struct State {

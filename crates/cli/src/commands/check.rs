@@ -1,5 +1,6 @@
 //! Budgets, for CI and pre-commit: exit status 1 over budget.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,12 @@ struct Document<'a> {
 
 pub fn run(args: &CheckArgs) -> Result<String, Failed> {
     let options = args.read.options().map_err(Failed::input)?;
-    let baseline = args.baseline.as_deref().map(read_baseline).transpose()?;
+    let baseline = args.baseline.as_deref().map(Earlier::read).transpose()?;
+    if baseline.is_some() && args.models.len() > 1 {
+        return Err(Failed::input(
+            "--baseline is the answer for one model; check each against its own",
+        ));
+    }
     let mut verdicts = Vec::new();
     for path in &args.models {
         let settings = settings_for(path)?;
@@ -93,7 +99,7 @@ pub fn run(args: &CheckArgs) -> Result<String, Failed> {
             let name = args
                 .convention
                 .clone()
-                .unwrap_or_else(|| baseline.convention.identity());
+                .unwrap_or_else(|| baseline.identity());
             verdicts.push(against(&model, convention(&name)?, baseline)?);
         }
     }
@@ -179,42 +185,125 @@ fn verdict(model: &Model, convention: &dyn Convention, budget: &Budget) -> Resul
     })
 }
 
+/// An answer that was printed earlier.
+struct Earlier {
+    path: PathBuf,
+    baseline: Baseline,
+    /// Its count, which is there and a number.
+    count: u64,
+    /// The shapes of the model's inputs, as JSON has them.
+    inputs: Vec<(String, String)>,
+}
+
+impl Earlier {
+    fn read(path: &Path) -> Result<Earlier, Failed> {
+        let fail = |what: String| Failed::input(format!("{}: {what}", path.display()));
+        let mend = "write a baseline with: modelcost MODEL --format json > baseline.json";
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| fail(format!("{error}; {mend}")))?;
+        if let Some(count) = json["total"]["count"].as_str() {
+            return Err(fail(format!(
+                "its count is {count}, which is no number to compare with; write the baseline \
+                 with the sizes bound (--dim)"
+            )));
+        }
+        let inputs = json["model"]["inputs"].as_array().into_iter().flatten();
+        let inputs = inputs.map(|input| {
+            let name = input["name"].as_str().unwrap_or_default();
+            (name.to_owned(), shape(&input["shape"]))
+        });
+        let inputs = inputs.collect();
+        let baseline: Baseline =
+            serde_json::from_value(json).map_err(|error| fail(format!("{error}; {mend}")))?;
+        let count = baseline.total.count.ok_or_else(|| {
+            let identity = baseline.convention.identity();
+            fail(format!("{identity} gave no count for that model"))
+        })?;
+        Ok(Earlier {
+            path: path.into(),
+            baseline,
+            count,
+            inputs,
+        })
+    }
+
+    fn identity(&self) -> String {
+        self.baseline.convention.identity()
+    }
+
+    /// The inputs then, if they were others.
+    fn other_inputs(&self, model: &Model) -> Option<String> {
+        let trace = &model.trace;
+        let now = trace.inputs.iter().map(|(name, id)| {
+            let sizes = trace.tensor(*id).shape.iter().flatten();
+            let sizes: Vec<String> = sizes.map(Dim::to_string).collect();
+            (name.to_string(), sizes.join("×"))
+        });
+        let now: Vec<(String, String)> = now.collect();
+        let then = self
+            .inputs
+            .iter()
+            .map(|(name, shape)| format!("{name} {shape}"));
+        (!self.inputs.is_empty() && now != self.inputs).then(|| then.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// `1×3×224×224` of a shape in JSON.
+fn shape(json: &serde_json::Value) -> String {
+    let sizes = json.as_array().into_iter().flatten();
+    let sizes = sizes.map(|size| match size.as_str() {
+        Some(symbol) => symbol.to_owned(),
+        None => size.to_string(),
+    });
+    sizes.collect::<Vec<_>>().join("×")
+}
+
 fn against(
     model: &Model,
     convention: &dyn Convention,
-    baseline: &Baseline,
+    earlier: &Earlier,
 ) -> Result<Verdict, Failed> {
-    let report = count(model, convention)?;
     let identity = convention.info().identity();
-    let before = baseline.total.count.unwrap_or(0);
+    if identity != earlier.identity() {
+        return Err(Failed::input(format!(
+            "{} was counted under {}, and not under {identity}: the two do not compare; leave \
+             --convention out, or write the baseline again",
+            earlier.path.display(),
+            earlier.identity()
+        )));
+    }
+    let report = count(model, convention)?;
+    let unit = format!("{}s", convention.info().unit);
+    let before = earlier.count;
     let value = report.count.as_ref().map(|cost| cost.count().clone());
     let now = value
         .as_ref()
         .and_then(Dim::as_const)
         .and_then(|value| u64::try_from(value).ok());
-    let changes = changes(baseline, &report);
-    let (ok, message) = match now {
-        Some(now) if now <= before => (
-            true,
-            format!(
-                "{} under {identity}, {} before",
-                grouped(&now.into()),
-                grouped(&before.into())
-            ),
-        ),
-        Some(now) => (
-            false,
-            format!(
-                "{} under {identity}, {} more than before",
-                grouped(&now.into()),
-                grouped(&(now - before).into())
-            ),
-        ),
+    let changes = changes(&earlier.baseline, &report);
+    let (ok, mut message) = match now {
+        Some(now) => {
+            let compared = match now.cmp(&before) {
+                Ordering::Less => format!("{} fewer than", grouped(&(before - now).into())),
+                Ordering::Equal => "as many as".into(),
+                Ordering::Greater => format!("{} more than", grouped(&(now - before).into())),
+            };
+            let now_text = grouped(&now.into());
+            (
+                now <= before,
+                format!("{now_text} {unit} under {identity}, {compared} before"),
+            )
+        }
         None => (
             false,
             format!("{identity} gives no number to compare; bind the sizes with --dim"),
         ),
     };
+    if let Some(inputs) = earlier.other_inputs(model) {
+        message.push_str(&format!(", when the input was {inputs}"));
+    }
     Ok(Verdict {
         model: model.path.display().to_string(),
         convention: identity,
@@ -227,29 +316,34 @@ fn against(
     })
 }
 
+/// A change in words: `features.3: 224,088,768 → 233,425,800`.
+fn change_text(change: &Change) -> String {
+    let number = |value: Option<u64>| value.map_or("–".into(), |value| grouped(&value.into()));
+    let path = match change.path.as_str() {
+        "" => "(model)",
+        path => path,
+    };
+    format!(
+        "{path}: {} → {}",
+        number(change.before),
+        number(change.after)
+    )
+}
+
 fn text(verdicts: &[Verdict]) -> String {
     let mut out = String::new();
     for verdict in verdicts {
         let mark = if verdict.ok { "ok  " } else { "FAIL" };
         let _ = writeln!(out, "{mark} {}: {}", verdict.model, verdict.message);
         for change in &verdict.changes {
-            let number =
-                |value: Option<u64>| value.map_or("–".into(), |value| grouped(&value.into()));
-            let path = if change.path.is_empty() {
-                "(model)"
-            } else {
-                &change.path
-            };
-            let _ = writeln!(
-                out,
-                "       {path}: {} → {}",
-                number(change.before),
-                number(change.after)
-            );
+            let _ = writeln!(out, "       {}", change_text(change));
         }
     }
     out
 }
+
+/// Layers that an annotation names; GitHub shows little more.
+const MOST_CHANGES: usize = 10;
 
 /// GitHub's workflow commands: `::error file=…::message`.
 fn annotation(verdict: &Verdict) -> String {
@@ -262,9 +356,18 @@ fn annotation(verdict: &Verdict) -> String {
     let file = escape(&verdict.model)
         .replace(':', "%3A")
         .replace(',', "%2C");
+    let changes = verdict.changes.iter().take(MOST_CHANGES).map(change_text);
+    let mut lines = vec![verdict.message.clone()];
+    lines.extend(changes);
+    if verdict.changes.len() > MOST_CHANGES {
+        lines.push(format!(
+            "… and {} more",
+            verdict.changes.len() - MOST_CHANGES
+        ));
+    }
     format!(
         "::{level} file={file},title=modelcost::{}\n",
-        escape(&verdict.message)
+        escape(&lines.join("\n"))
     )
 }
 
@@ -297,14 +400,4 @@ fn settings_for(model: &Path) -> Result<Partial, Failed> {
             ))
         }
     }
-}
-
-fn read_baseline(path: &Path) -> Result<Baseline, Failed> {
-    let path: PathBuf = path.into();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
-    serde_json::from_str(&text).map_err(|error| {
-        let mend = "write a baseline with: modelcost MODEL --format json > baseline.json";
-        Failed::input(format!("{}: {error}; {mend}", path.display()))
-    })
 }

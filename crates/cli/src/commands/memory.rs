@@ -113,13 +113,18 @@ fn printed_text(tools: &[Printed]) -> String {
             .filter(|exact| exact.to_string() != figure.value)
             .map(|exact| format!("{} bytes", grouped(exact)))
             .unwrap_or_default();
-        let _ = writeln!(
-            out,
-            "{:<34} {:>12}  {FAINT}{exact}{FAINT:#}",
-            figure.name, figure.value
-        );
+        let _ = write!(out, "{:<34} {:>12}", figure.name, figure.value);
+        end_line(&mut out, &exact);
     }
     out
+}
+
+/// Ends a line, with a remark if there is one.
+fn end_line(out: &mut String, remark: &str) {
+    let _ = match remark {
+        "" => writeln!(out),
+        remark => writeln!(out, "  {FAINT}{remark}{FAINT:#}"),
+    };
 }
 
 fn find_chip(name: &str, args: &MemoryArgs) -> Result<Chip, Failed> {
@@ -151,11 +156,8 @@ fn find_chip(name: &str, args: &MemoryArgs) -> Result<Chip, Failed> {
 fn text(bytes: &Memory) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: u128, note: &str| {
-        let _ = writeln!(
-            out,
-            "{name:<34} {BOLD}{:>12}{BOLD:#}  {FAINT}{note}{FAINT:#}",
-            megabytes(value)
-        );
+        let _ = write!(out, "{name:<34} {BOLD}{:>12}{BOLD:#}", megabytes(value));
+        end_line(&mut out, note);
     };
     line("Parameters", bytes.parameters, "");
     line("Buffers", bytes.buffers, "");

@@ -225,7 +225,8 @@ fn operand(op: &Op<'_>, name: &str) -> Result<(Shape, DType, bool)> {
 }
 
 /// Broadcasts two shapes, or says which dimension does not fit.
-pub(super) fn broadcast_or(op: &Op<'_>, a: &[Dim], b: &[Dim]) -> Result<Shape> {
+pub(super) fn broadcast_or(op: &mut Op<'_>, a: &[Dim], b: &[Dim]) -> Result<Shape> {
+    op.assume_equal(a, b);
     broadcast(a, b).map_err(|(x, y)| {
         op.error(format!(
             "cannot broadcast {} with {}: {x} against {y}",

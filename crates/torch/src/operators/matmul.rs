@@ -57,7 +57,9 @@ fn linear(op: &mut Op<'_>) -> Result<Value> {
         }
     };
     match input.last() {
-        Some(last) if compatible(last, &inputs) => {}
+        Some(last) if compatible(last, &inputs) => {
+            op.assume_equal(std::slice::from_ref(last), std::slice::from_ref(&inputs));
+        }
         _ => {
             return Err(op.expected(format!("{inputs} features in the last dimension"), &input));
         }
@@ -125,7 +127,14 @@ fn matmul_shape(a: &[Dim], b: &[Dim]) -> Option<Shape> {
 fn product(op: &mut Op<'_>, left: &str, right: &str) -> Result<Value> {
     let (a, b) = (op.shape(left)?, op.shape(right)?);
     match matmul_shape(&a, &b) {
-        Some(shape) => op.like(left, shape),
+        Some(shape) => {
+            if let ([.., inner], [.., other, _] | [other]) = (a.as_slice(), b.as_slice()) {
+                op.assume_equal(std::slice::from_ref(inner), std::slice::from_ref(other));
+            }
+            let lead = |shape: &[Dim]| shape[..shape.len().saturating_sub(2)].to_vec();
+            op.assume_equal(&lead(&a), &lead(&b));
+            op.like(left, shape)
+        }
         None => Err(op.error(format!(
             "cannot multiply {} by {}",
             show::shape(&a),

@@ -175,6 +175,22 @@ impl Op<'_> {
         Dim::unknown(format!("{what}{}", trace.tensors.len()))
     }
 
+    /// Notes where two shapes that must broadcast do so only if a free size is the other's: the
+    /// answer holds for that size alone. Both are aligned at their last dimension.
+    pub fn assume_equal(&mut self, a: &[Dim], b: &[Dim]) {
+        for (a, b) in a.iter().rev().zip(b.iter().rev()) {
+            if *a == Dim::ONE || *b == Dim::ONE || !may_differ(a, b) {
+                continue;
+            }
+            let caller = self.tracer.caller();
+            let fidelity = &mut self.tracer.builder.trace_mut().fidelity;
+            fidelity.note(
+                Level::Reconstructed,
+                format!("{caller} takes {a} and {b} for equal, which holds for some sizes only"),
+            );
+        }
+    }
+
     /// An error that begins with who called.
     pub fn error(&self, message: impl std::fmt::Display) -> TorchError {
         TorchError::new(format!("{} {message}", self.tracer.caller()))
@@ -227,6 +243,24 @@ pub(crate) fn compatible(a: &Dim, b: &Dim) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => !a.is_overflow() && !b.is_overflow(),
     }
+}
+
+/// Whether two sizes that can be equal are different ones for most values of their symbols. Sizes
+/// that depend on the data are not judged.
+fn may_differ(a: &Dim, b: &Dim) -> bool {
+    if a == b || a.is_const() && b.is_const() || a.has_unknown() || b.has_unknown() {
+        return false;
+    }
+    let mut symbols = a.symbols();
+    symbols.extend(b.symbols());
+    // Two ways to write one size, `(s + 31) // 32` and `((s + 15) // 16 + 1) // 2`, agree everywhere.
+    [64i64, 97, 224].into_iter().any(|size| {
+        let value = |name: &str| {
+            let at = symbols.iter().position(|symbol| symbol == name)?;
+            Some(Dim::from(size + 7 * at as i64))
+        };
+        a.substitute(&value) != b.substitute(&value)
+    })
 }
 
 /// The better known of two sizes that are equal.

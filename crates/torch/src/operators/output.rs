@@ -6,13 +6,14 @@ use modelcost_core::trace::{Argument, Origin, Shape, Target, TensorId};
 use modelcost_core::value::Value;
 
 use super::{Op, find};
-use crate::error::Result;
+use crate::error::{Result, TorchError};
 use crate::signature::Arguments;
 use crate::tracer::Tracer;
 
 /// The shapes of the tensors that an operator returns, in order, from its arguments under the names
 /// of its schema. `tensor` gives the shape and type of each of theirs. Arguments that no rule looks
-/// at, such as a device, are left out.
+/// at, such as a device, are left out. Shapes that hold for some sizes of free dimensions only, or
+/// that depend on data, are an error.
 pub fn output_shapes(
     operator: &str,
     arguments: &[Argument],
@@ -42,6 +43,10 @@ pub fn output_shapes(
         tracer: &mut tracer,
         args: &bound,
     })?;
+    // What holds for some sizes only is no answer here.
+    if let Some(note) = tracer.builder.trace().fidelity.notes.first() {
+        return Err(TorchError::new(note.clone()));
+    }
     let tensors = output.tensors().into_iter();
     Ok(tensors.map(|id| tracer.shape(id)).collect())
 }

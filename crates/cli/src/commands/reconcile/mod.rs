@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use modelcost_analysis::figure::Figure;
+use modelcost_analysis::figure::{Figure, FigureError};
 use modelcost_analysis::reconcile::{Reading, Reconciliation, reconcile};
 use modelcost_analysis::scenario::{NotTried, Scenarios, Variation, scenarios};
 use modelcost_core::convention::Convention;
@@ -45,8 +45,9 @@ pub fn run(args: &ReconcileArgs) -> Result<String, Failed> {
     match (&args.table, &args.model, &args.reported) {
         (Some(table), _, _) => table::run(table, args, &conventions),
         (None, Some(model), Some(reported)) => {
-            let params = args.reported_params.as_deref().map(figure).transpose()?;
-            let figure = figure(reported)?;
+            let params = args.reported_params.as_deref().map(figure).transpose();
+            let params = params.map_err(Failed::input)?;
+            let figure = figure(reported).map_err(Failed::input)?;
             let scenarios = variations(model, args)?;
             let answer = reconcile(&scenarios.tried, &conventions, &figure, params.as_ref());
             Ok(match args.format {
@@ -65,9 +66,16 @@ pub fn run(args: &ReconcileArgs) -> Result<String, Failed> {
     }
 }
 
-fn figure(text: &str) -> Result<Figure, Failed> {
-    text.parse()
-        .map_err(|error: modelcost_analysis::figure::FigureError| Failed::input(error.to_string()))
+fn figure(text: &str) -> Result<Figure, String> {
+    let figure: Figure = text
+        .parse()
+        .map_err(|error: FigureError| error.to_string())?;
+    match figure.value() {
+        0 => Err(format!(
+            "{text} is nothing to explain; give the printed figure"
+        )),
+        _ => Ok(figure),
+    }
 }
 
 /// The model as it is, and what papers vary.

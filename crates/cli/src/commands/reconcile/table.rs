@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use modelcost_analysis::figure::Figure;
 use modelcost_analysis::reconcile::{
     Reconciliation, Scenario, TableAnswer, TableRow, Value, judge, reconcile_table, values,
 };
@@ -36,6 +37,9 @@ struct Line {
     place: String,
     #[serde(default)]
     year: String,
+    /// Where it stands.
+    #[serde(skip)]
+    at: u64,
 }
 
 impl Line {
@@ -79,7 +83,8 @@ pub fn run(
     conventions: &[&dyn Convention],
 ) -> Result<String, Failed> {
     let (introduction, lines) = read(path)?;
-    let rows = answers(path, &lines, args, conventions)?;
+    let figures = figures(path, &lines)?;
+    let rows = answers(path, &lines, &figures, args, conventions)?;
     let table = Table {
         introduction,
         lines,
@@ -120,26 +125,50 @@ fn read(path: &Path) -> Result<(String, Vec<Line>), Failed> {
     if !has_header {
         reader.set_headers(csv::StringRecord::from(vec!["model", "reported", "unit"]));
     }
-    let lines = reader.deserialize().enumerate().map(|(index, line)| {
-        line.map_err(|error: csv::Error| {
-            let at = error
-                .position()
-                .map_or(index as u64 + 1, |place| place.line());
+    let headers = reader.headers().cloned().unwrap_or_default();
+    let mut lines: Vec<Line> = Vec::new();
+    for record in reader.records() {
+        let read = record.and_then(|record| {
+            let at = record.position().map_or(0, csv::Position::line);
+            let line: Line = record.deserialize(Some(&headers))?;
+            Ok(Line { at, ..line })
+        });
+        lines.push(read.map_err(|error: csv::Error| {
+            let at = error.position().map_or(0, csv::Position::line);
             let mend = "a row is MODEL,FIGURE or MODEL,FIGURE,UNIT, or has the header's columns";
             Failed::input(format!("{}:{at}: {error}; {mend}", path.display()))
-        })
-    });
-    let lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
+        })?);
+    }
     if lines.is_empty() {
         return Err(Failed::input(format!("{} has no rows", path.display())));
     }
     Ok((introduction.join("\n"), lines))
 }
 
+/// What a line reports: the count, and the parameters where it has them.
+type Figures = (Figure, Option<Figure>);
+
+/// The figures of all lines; the error says in which line one is wrong.
+fn figures(path: &Path, lines: &[Line]) -> Result<Vec<Figures>, Failed> {
+    let read = |line: &Line, text: &str| {
+        figure(text)
+            .map_err(|error| Failed::input(format!("{}:{}: {error}", path.display(), line.at)))
+    };
+    let both = |line: &Line| -> Result<Figures, Failed> {
+        let params = match line.params.as_str() {
+            "" => None,
+            params => Some(read(line, params)?),
+        };
+        Ok((read(line, &line.reported)?, params))
+    };
+    lines.iter().map(both).collect()
+}
+
 /// Every row's readings. The rows of one model at one input share its numbers.
 fn answers(
     path: &Path,
     lines: &[Line],
+    figures: &[Figures],
     args: &ReconcileArgs,
     conventions: &[&dyn Convention],
 ) -> Result<Vec<TableRow>, Failed> {
@@ -151,7 +180,10 @@ fn answers(
     let models: Vec<((&Path, &str), Vec<usize>)> = models.into_iter().collect();
     let folder = path.parent().unwrap_or(Path::new(""));
     let done = parallel::map(&models, |((model, input), indices)| {
-        let lines: Vec<&Line> = indices.iter().map(|index| &lines[*index]).collect();
+        let lines = indices
+            .iter()
+            .map(|index| (&lines[*index], &figures[*index]));
+        let lines: Vec<(&Line, &Figures)> = lines.collect();
         of_model(&folder.join(model), input, &lines, args, conventions)
     });
     let mut rows: Vec<(usize, TableRow)> = Vec::new();
@@ -165,7 +197,7 @@ fn answers(
 fn of_model(
     model: &Path,
     input: &str,
-    lines: &[&Line],
+    lines: &[(&Line, &Figures)],
     args: &ReconcileArgs,
     conventions: &[&dyn Convention],
 ) -> Result<Vec<TableRow>, Failed> {
@@ -184,17 +216,12 @@ fn of_model(
     // Most figures are about the model as it is; the rest is worked out when one is not.
     let mut changed: Option<Vec<Value>> = None;
     let mut rows = Vec::new();
-    for line in lines {
-        let reported = figure(&line.reported)?;
-        let params = match line.params.as_str() {
-            "" => None,
-            params => Some(figure(params)?),
-        };
+    for (line, (reported, params)) in lines {
         let judged = |values: &[Value]| {
             let allowed = values.iter().filter(|value| line.allows(value.unit));
             judge(
                 &allowed.cloned().collect::<Vec<_>>(),
-                &reported,
+                reported,
                 params.as_ref(),
             )
         };
@@ -266,6 +293,7 @@ fn in_words(answer: &Reconciliation) -> String {
 fn page(table: &Table) -> String {
     let mut out = match table.introduction.split_once('\n') {
         Some((title, rest)) => format!("# {title}\n{}\n\n", rest.trim_end()),
+        None if table.introduction.is_empty() => "# Reported figures\n\n".to_owned(),
         None => format!("# {}\n\n", table.introduction),
     };
     let indices: Vec<usize> = (0..table.rows.len()).collect();
@@ -302,7 +330,10 @@ fn section(out: &mut String, table: &Table, group: &[usize]) {
         .map(String::as_str)
         .filter(|text| !text.is_empty())
         .collect();
-    let _ = writeln!(out, "\n## {}\n", title.join(", "));
+    let _ = match title.as_slice() {
+        [] => writeln!(out),
+        title => writeln!(out, "\n## {}\n", title.join(", ")),
+    };
     let rows: Vec<TableRow> = group
         .iter()
         .map(|index| table.rows[*index].clone())

@@ -9,6 +9,7 @@ use modelcost_core::value::Value;
 use crate::bound::{Bound, number, truth};
 use crate::error::{Result, TorchError};
 use crate::functions::index::{ellipsis, slice};
+use crate::functions::operator_name;
 use crate::signature::Arguments;
 use crate::tracer::{Member, Tracer};
 use crate::{functions, operators};
@@ -225,19 +226,7 @@ impl Tracer {
 
     fn binary(&mut self, op: BinaryOp, left: Value, right: Value) -> Result<Value> {
         if left.tensor().is_some() || right.tensor().is_some() {
-            let name = match op {
-                BinaryOp::Add => "operator.add",
-                BinaryOp::Sub => "operator.sub",
-                BinaryOp::Mul => "operator.mul",
-                BinaryOp::MatMul => "operator.matmul",
-                BinaryOp::Div => "operator.truediv",
-                BinaryOp::FloorDiv => "operator.floordiv",
-                BinaryOp::Mod => "operator.mod",
-                BinaryOp::Pow => "operator.pow",
-                BinaryOp::BitAnd => "operator.and_",
-                BinaryOp::BitOr => "operator.or_",
-            };
-            return self.call_function(name, &Arguments::of([left, right]), None);
+            return self.call_function(operator_name(op), &Arguments::of([left, right]), None);
         }
         if let (Some(a), Some(b)) = (left.int(), right.int()) {
             return match op {

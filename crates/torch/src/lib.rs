@@ -30,7 +30,7 @@ pub use bound::Bound;
 pub use classes::{ClassInfo, class, classes};
 pub use error::{ArgumentRef, Result, TorchError};
 pub use functions::index::{ellipsis, slice};
-pub use functions::{FunctionInfo, function, functions};
+pub use functions::{FunctionInfo, function, functions, operator_name};
 pub use memo::Memo;
 pub use signature::{Arguments, Kind, Parameter, Signature};
 pub use tracer::Tracer;

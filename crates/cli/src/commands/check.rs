@@ -15,7 +15,7 @@ use super::convention;
 use super::explain::count;
 use crate::args::{CheckArgs, CheckFormat};
 use crate::errors::Failed;
-use crate::render::json_text;
+use crate::render::{json_text, path_text};
 use crate::units::grouped;
 
 /// One budget against one model.
@@ -302,7 +302,7 @@ fn against(
         ),
     };
     if let Some(inputs) = earlier.other_inputs(model) {
-        message.push_str(&format!(", when the input was {inputs}"));
+        message.push_str(&format!(" (then at {inputs})"));
     }
     Ok(Verdict {
         model: model.path.display().to_string(),
@@ -319,10 +319,7 @@ fn against(
 /// A change in words: `features.3: 224,088,768 → 233,425,800`.
 fn change_text(change: &Change) -> String {
     let number = |value: Option<u64>| value.map_or("–".into(), |value| grouped(&value.into()));
-    let path = match change.path.as_str() {
-        "" => "(model)",
-        path => path,
-    };
+    let path = path_text(&change.path);
     format!(
         "{path}: {} → {}",
         number(change.before),

@@ -10,7 +10,7 @@ use modelcost_core::report::Report;
 use modelcost_reader::Options as ReadOptions;
 use serde::Serialize;
 
-use super::{all_conventions, convention, open};
+use super::{chosen_conventions, open};
 use crate::args::{Column, CompareArgs, CompareFormat, Units};
 use crate::errors::Failed;
 use crate::parallel;
@@ -39,14 +39,7 @@ struct Document<'a> {
 }
 
 pub fn run(args: &CompareArgs) -> Result<String, Failed> {
-    let conventions: Vec<&'static dyn Convention> = if args.convention.is_empty() {
-        all_conventions()
-    } else {
-        args.convention
-            .iter()
-            .map(|name| convention(name))
-            .collect::<Result<_, _>>()?
-    };
+    let conventions = chosen_conventions(&args.convention)?;
     let options = args.read.options().map_err(Failed::input)?;
     let paths = expand(&args.models)?;
     let rows = parallel::map(&paths, |path| rows_of(path, &conventions, &options));

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{convention, open};
 use crate::args::{BridgeFormat, ExplainArgs, Units};
 use crate::errors::Failed;
-use crate::render::json_text;
+use crate::render::{json_text, path_text};
 use crate::svg;
 use crate::units::{grouped, with_unit};
 
@@ -151,11 +151,7 @@ fn details(
         }
     }
     for layer in cause.layers.iter().take(5) {
-        let path = if layer.path.is_empty() {
-            "(model)"
-        } else {
-            &layer.path
-        };
+        let path = path_text(&layer.path);
         let _ = writeln!(
             out,
             "{:>width$}  {FAINT}{path}  {}{FAINT:#}",

@@ -14,7 +14,7 @@ use super::explain::count;
 use super::{all_conventions, convention, open};
 use crate::args::{MemoryArgs, TextFormat};
 use crate::errors::Failed;
-use crate::render::json_text;
+use crate::render::{json_text, path_text};
 use crate::units::{grouped, megabytes};
 
 const BOLD: Style = Style::new().bold();
@@ -210,11 +210,7 @@ fn roofline_text(roof: &Roofline) -> String {
             Bound::Compute => "compute",
             Bound::Memory => "memory",
         };
-        let path = if layer.path.is_empty() {
-            "(model)"
-        } else {
-            &layer.path
-        };
+        let path = path_text(&layer.path);
         let _ = writeln!(
             out,
             "{path:width$}  {:>10.2} FLOPs/B  {bound:7}  {:>9.2} µs",

@@ -33,6 +33,14 @@ fn all_conventions() -> Vec<&'static dyn Convention> {
         .collect()
 }
 
+/// The conventions of the given names; every one where there are none.
+fn chosen_conventions(names: &[String]) -> Result<Vec<&'static dyn Convention>, Failed> {
+    match names {
+        [] => Ok(all_conventions()),
+        names => names.iter().map(|name| convention(name)).collect(),
+    }
+}
+
 /// A convention by its name, or a user's table by its path.
 fn convention(name: &str) -> Result<&'static dyn Convention, Failed> {
     let path = Path::new(name);

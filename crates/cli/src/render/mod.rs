@@ -68,3 +68,11 @@ pub fn render(answer: &Answer) -> String {
         Format::Tree | Format::Table => tree::table(answer),
     }
 }
+
+/// A module's path; the root's own is empty.
+pub fn path_text(path: &str) -> &str {
+    match path {
+        "" => "(model)",
+        path => path,
+    }
+}

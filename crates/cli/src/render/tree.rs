@@ -52,11 +52,7 @@ pub(super) fn render(answer: &Answer) -> String {
 pub(super) fn table(answer: &Answer) -> String {
     let rows = answer.rows();
     lines_to_text(answer, &rows, |index| {
-        let path = if rows[index].path.is_empty() {
-            "(model)"
-        } else {
-            &rows[index].path
-        };
+        let path = super::path_text(&rows[index].path);
         (path.to_string(), path.chars().count())
     })
 }

@@ -20,9 +20,10 @@ pub struct Rewritten {
     pub kept: bool,
 }
 
-/// Brings the sizes among the arguments of an operator up to date. The error says what is open.
-pub fn rewrite(run: &Run<'_>, node: &Flat<'_>) -> Result<Rewritten, String> {
-    let literals = Literals { run, node };
+/// Brings the sizes among the arguments of an operator up to date. `class` is the module's whose
+/// forward calls it. The error says what is open.
+pub fn rewrite(run: &Run<'_>, node: &Flat<'_>, class: &str) -> Result<Rewritten, String> {
+    let literals = Literals { run, node, class };
     let op = short(&node.op);
     match op {
         "view" | "_unsafe_view" => literals.view("size", &["view", "reshape"]),
@@ -44,10 +45,37 @@ pub fn rewrite(run: &Run<'_>, node: &Flat<'_>) -> Result<Rewritten, String> {
     }
 }
 
+/// The element that is taken of a dimension that has changed, by an index that the source does not
+/// show to be a number: the tensor, the dimension and the index.
+pub fn element(run: &Run<'_>, node: &Flat<'_>) -> Option<(TensorId, usize, i128)> {
+    if short(&node.op) != "select" {
+        return None;
+    }
+    let literals = Literals {
+        run,
+        node,
+        class: "",
+    };
+    let input = literals.changed()?;
+    let factors = run.factors_of(input);
+    let dim = wrap(&literals.argument("dim")?.int()?, factors.len())?;
+    let index = literals.argument("index")?.int()?.as_const()?;
+    let before = Dim::product(factors[dim].iter().map(|atom| &atom.old));
+    let same = before == align::size(&factors[dim]);
+    let open = match source::index(node, index) {
+        Written::Constant => false,
+        // The batch of one that many take the first of.
+        Written::Unknown => before != Dim::ONE,
+        _ => true,
+    };
+    (!same && open).then_some((input, dim, index))
+}
+
 /// One operator with sizes.
 struct Literals<'r> {
     run: &'r Run<'r>,
     node: &'r Flat<'r>,
+    class: &'r str,
 }
 
 impl Literals<'_> {
@@ -60,6 +88,11 @@ impl Literals<'_> {
     fn sizes(&self, name: &str) -> Option<Vec<Dim>> {
         let items = self.argument(name)?.items()?;
         items.iter().map(Value::int).collect()
+    }
+
+    /// Whether one of PyTorch's own layers calls it, whose sizes are its attributes.
+    fn is_of_layer(&self) -> bool {
+        self.class.starts_with("torch.nn.modules.")
     }
 
     fn operand(&self) -> Option<TensorId> {
@@ -159,13 +192,20 @@ impl Literals<'_> {
 
     /// What a size of which nothing else is known has become: what the same size at the same place
     /// has become elsewhere.
-    fn elsewhere(&self, from_end: usize, size: &Dim, written: Written) -> Option<Dim> {
+    fn elsewhere(&self, at: usize, rank: usize, size: &Dim, written: Written) -> Option<Dim> {
+        // `expand(x.size(0), -1)`: what stands first and was the batch.
+        let batch = self.run.batch.as_ref().filter(|batch| batch.old == *size);
+        if let (0, Some(batch)) = (at, batch)
+            && !matches!(written, Written::Constant | Written::Unknown)
+        {
+            return Some(batch.new.clone());
+        }
         // A one that is not shown to be computed stands in too many places.
         let plain = *size == Dim::ONE && written == Written::Unknown;
         if written == Written::Constant || plain {
             return None;
         }
-        self.run.became(from_end, size).cloned()
+        self.run.became(rank - at, size).cloned()
     }
 
     fn expand(&self, written_as: &[&str]) -> Result<Rewritten, String> {
@@ -187,7 +227,7 @@ impl Literals<'_> {
                 (Some(before), Some(now)) if before == size && *before != now => now,
                 (Some(before), _) if before == size && *size != Dim::ONE => size.clone(),
                 _ => {
-                    let found = self.elsewhere(sizes.len() - at, size, written);
+                    let found = self.elsewhere(at, sizes.len(), size, written);
                     kept |= found.is_none() && *size != Dim::ONE && !self.run.sizes.is_empty();
                     found.unwrap_or_else(|| size.clone())
                 }
@@ -212,7 +252,7 @@ impl Literals<'_> {
             let own = at.checked_sub(missing).map(|at| align::size(&factors[at]));
             let single = own.is_none_or(|own| own == Dim::ONE);
             let found = match single {
-                true => self.elsewhere(counts.len() - at, count, written),
+                true => self.elsewhere(at, counts.len(), count, written),
                 false => None,
             };
             kept |= found.is_none() && written != Written::Constant && *count != Dim::ONE;
@@ -228,11 +268,17 @@ impl Literals<'_> {
         let Some(sizes) = self.sizes("size") else {
             return Ok(Rewritten::default());
         };
+        if self.class.starts_with("torch.nn.modules.rnn.") && sizes.len() == 3 {
+            // `torch.zeros(layers * directions, batch, hidden_size)`, the state to begin with.
+            let batch = self.anywhere(&sizes[1]).unwrap_or_else(|| sizes[1].clone());
+            let after = vec![sizes[0].clone(), batch, sizes[2].clone()];
+            return Ok(self.with_sizes("size", &sizes, after));
+        }
         let written = source::sizes(self.node, &[op], sizes.len());
         let mut kept = false;
         let after = sizes.iter().zip(written).enumerate();
         let after = after.map(|(at, (size, written))| {
-            let found = self.elsewhere(sizes.len() - at, size, written);
+            let found = self.elsewhere(at, sizes.len(), size, written);
             kept |= found.is_none() && written != Written::Constant;
             found.unwrap_or_else(|| size.clone())
         });
@@ -356,6 +402,9 @@ impl Literals<'_> {
         let (Some(input), Some(amounts)) = (self.changed(), self.sizes(name)) else {
             return Ok(Rewritten::default());
         };
+        if self.is_of_layer() {
+            return Ok(Rewritten::default());
+        }
         let written = source::sizes(self.node, &["pad"], amounts.len());
         let factors = self.run.factors_of(input);
         for (at, written) in written.iter().enumerate() {
@@ -375,14 +424,21 @@ impl Literals<'_> {
     }
 
     fn upsample(&self) -> Result<Rewritten, String> {
-        let (Some(_), Some(sizes)) = (self.changed(), self.sizes("output_size")) else {
+        let (Some(input), Some(sizes)) = (self.changed(), self.sizes("output_size")) else {
             return Ok(Rewritten::default());
         };
+        if self.is_of_layer() {
+            return Ok(Rewritten::default());
+        }
         let written = source::sizes(self.node, &["interpolate", "upsample"], sizes.len());
+        let factors = self.run.factors_of(input);
         let mut after = Vec::with_capacity(sizes.len());
         for (at, (size, written)) in sizes.iter().zip(written).enumerate() {
+            let own = (factors.len() + at).checked_sub(sizes.len());
+            let same = own.is_some_and(|own| factors[own].iter().all(|atom| atom.old == atom.new));
             after.push(match written {
                 Written::Constant => size.clone(),
+                _ if same => size.clone(),
                 _ => {
                     let new = self.run.became(sizes.len() - at, size).cloned();
                     new.ok_or_else(|| {
@@ -402,6 +458,9 @@ impl Literals<'_> {
         let (Some(_), Some(sizes)) = (self.changed(), self.sizes("output_size")) else {
             return Ok(Rewritten::default());
         };
+        if self.is_of_layer() {
+            return Ok(Rewritten::default());
+        }
         let names = [
             "adaptive_avg_pool1d",
             "adaptive_avg_pool2d",

@@ -10,13 +10,14 @@ mod align;
 mod literal;
 mod source;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 use modelcost_core::fidelity::Level;
-use modelcost_core::trace::{Argument, Shape, TensorId, Trace};
+use modelcost_core::trace::{Argument, Passed, Shape, TensorId, Trace};
+use modelcost_core::value::Value;
 use modelcost_torch::dispatch::layout::dense_strides;
 use modelcost_torch::operators::output_shapes;
 use modelcost_torch::show;
@@ -66,10 +67,13 @@ pub fn replay(
         trace,
         factors: HashMap::new(),
         sizes: HashMap::new(),
+        batch: None,
+        taken: HashMap::new(),
         carried: Places::default(),
         kept: Places::default(),
     };
     let mut changes = Vec::new();
+    let mut batches: Vec<Atom> = Vec::new();
     for (tensor, shape) in inputs {
         let Some(old) = run.recorded[tensor.index()].clone() else {
             continue;
@@ -90,8 +94,14 @@ pub fn replay(
                 new: new.clone(),
             }]
         });
-        run.set(*tensor, shape.clone(), factors.collect());
+        let factors: Vec<Factors> = factors.collect();
+        batches.extend(factors.first().into_iter().flatten().cloned());
+        run.set(*tensor, shape.clone(), factors);
     }
+    run.batch = match batches.as_slice() {
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => Some(first.clone()),
+        _ => None,
+    };
     for node in nodes.iter_mut() {
         run.node(node, stacks)?;
     }
@@ -154,6 +164,10 @@ struct Run<'t> {
     /// Of the tensors that have changed, what a recorded size at a place counted from the end has
     /// become; `None` where it has become several things.
     sizes: HashMap<(usize, Dim), Option<Dim>>,
+    /// What the first dimension of every input that has changed was and is, if they agree.
+    batch: Option<Atom>,
+    /// The elements of a changed dimension that were taken by a computed index.
+    taken: HashMap<(TensorId, usize), HashSet<i128>>,
     /// Where sizes followed their input.
     carried: Places,
     /// Where a size that may have been computed was kept.
@@ -226,7 +240,10 @@ impl Run<'_> {
             .iter()
             .flat_map(|argument| argument.value.tensors())
             .collect();
-        let rewritten = literal::rewrite(self, node).map_err(|why| refuse(node, why))?;
+        let class = node.stack.and_then(|id| stacks.get(id).last());
+        let class = class.map_or("", |entry| entry.class);
+        let rewritten = literal::rewrite(self, node, class).map_err(|why| refuse(node, why))?;
+        self.element(node).map_err(|why| refuse(node, why))?;
         if rewritten.kept {
             self.kept.add(node, stacks);
         }
@@ -275,6 +292,25 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Refuses a loop over a dimension that has changed: the program holds one round for each
+    /// element that there was.
+    fn element(&mut self, node: &Flat<'_>) -> Result<(), String> {
+        let Some((tensor, dim, index)) = literal::element(self, node) else {
+            return Ok(());
+        };
+        let taken = self.taken.entry((tensor, dim)).or_default();
+        taken.insert(index);
+        let count = taken.len();
+        let old = self.old(tensor).and_then(|shape| shape.get(dim));
+        match old.and_then(Dim::as_usize) == Some(count) {
+            true => Err(format!(
+                "the elements of a dimension that was {count} are taken one by one, so a loop over \
+                 it stands in the program as its rounds"
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// The shapes that an operator gives, as recorded or now.
     fn shapes(
         &self,
@@ -287,6 +323,18 @@ impl Run<'_> {
             let dtype = self.trace.tensor(id).dtype.unwrap_or(DType::Float32);
             Some((shape?.clone(), dtype))
         };
+        let whole: Vec<Argument>;
+        let mut arguments = arguments;
+        // `arange(end)` begins at 0.
+        if short(&node.op) == "arange" && !arguments.iter().any(|own| own.name == "start") {
+            let start = Argument {
+                name: "start".into(),
+                value: Value::Int(Dim::ZERO),
+                passed: Passed::Default,
+            };
+            whole = arguments.iter().cloned().chain([start]).collect();
+            arguments = &whole;
+        }
         let call = crate::operators::call(node);
         output_shapes(&node.op, arguments, &tensor)
             .or_else(|error| match call.op == node.op {

@@ -87,6 +87,33 @@ pub fn bound(node: &Flat<'_>, value: i128) -> Written {
     shown
 }
 
+/// How the index of an element is written, given its value.
+pub fn index(node: &Flat<'_>, value: i128) -> Written {
+    let mut shown = Written::Unknown;
+    walk(node, &mut |expr| {
+        let ExprKind::Subscript(_, items) = &expr.kind else {
+            return;
+        };
+        for item in items {
+            let number = match &item.kind {
+                ExprKind::Slice(..) | ExprKind::Ellipsis | ExprKind::None => continue,
+                ExprKind::Int(number) => Some(*number),
+                ExprKind::Unary(UnaryOp::Neg, operand) => match operand.kind {
+                    ExprKind::Int(number) => Some(-number),
+                    _ => None,
+                },
+                _ => None,
+            };
+            match number {
+                Some(number) if number == value => shown = Written::Constant,
+                None if shown == Written::Unknown => shown = Written::Computed,
+                _ => {}
+            }
+        }
+    });
+    shown
+}
+
 fn walk(node: &Flat<'_>, see: &mut dyn FnMut(&Expr)) {
     let lines = site::lines(&node.frame);
     let line = lines.last().copied().unwrap_or(&node.line);
@@ -265,5 +292,8 @@ mod tests {
         assert_eq!(bound(&node("return x[:, 4:, :n]"), 4), Written::Constant);
         assert_eq!(bound(&node("return x[:, 4:, :n]"), 9), Written::Computed);
         assert_eq!(bound(&node("return self.cut(x)"), 9), Written::Unknown);
+        assert_eq!(index(&node("return x[:, 0]"), 0), Written::Constant);
+        assert_eq!(index(&node("return x[-1]"), -1), Written::Constant);
+        assert_eq!(index(&node("h = self.cell(x[t], h)"), 3), Written::Computed);
     }
 }

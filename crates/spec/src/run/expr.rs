@@ -5,7 +5,7 @@ use modelcost_core::dim::Dim;
 use modelcost_core::expr::{BinaryOp, CompareOp, Expr, ExprKind, Span, UnaryOp};
 use modelcost_core::trace::{ModuleId, TensorId};
 use modelcost_core::value::Value;
-use modelcost_torch::Arguments;
+use modelcost_torch::{Arguments, operator_name};
 
 use super::call::Given;
 use super::{Context, Fail, Result, Run, Val, arithmetic, builtins, error};
@@ -168,18 +168,7 @@ impl<'d> Run<'d> {
         span: Span,
     ) -> Result<Value> {
         if operands.iter().any(|operand| operand.tensor().is_some()) {
-            let name = match op {
-                BinaryOp::Add => "operator.add",
-                BinaryOp::Sub => "operator.sub",
-                BinaryOp::Mul => "operator.mul",
-                BinaryOp::MatMul => "operator.matmul",
-                BinaryOp::Div => "operator.truediv",
-                BinaryOp::FloorDiv => "operator.floordiv",
-                BinaryOp::Mod => "operator.mod",
-                BinaryOp::Pow => "operator.pow",
-                BinaryOp::BitAnd => "operator.and_",
-                BinaryOp::BitOr => "operator.or_",
-            };
+            let name = operator_name(op);
             for (operand, span) in operands.iter().zip(spans) {
                 if operand.items().is_some() {
                     return self.tuple_operand(operand, span);

@@ -18,13 +18,29 @@ use std::sync::OnceLock;
 
 use modelcost_core::SmolStr;
 use modelcost_core::convention::closest;
-use modelcost_core::expr::{Expr, parse};
+use modelcost_core::expr::{BinaryOp, Expr, parse};
 use modelcost_core::value::Value;
 
 use crate::bound::Bound;
 use crate::error::{Result, TorchError};
 use crate::signature::{Lazy, Signature};
 use crate::tracer::Tracer;
+
+/// The function of Python's `operator` module that an infix operator is: `operator.add`.
+pub fn operator_name(op: BinaryOp) -> &'static str {
+    match op {
+        BinaryOp::Add => "operator.add",
+        BinaryOp::Sub => "operator.sub",
+        BinaryOp::Mul => "operator.mul",
+        BinaryOp::MatMul => "operator.matmul",
+        BinaryOp::Div => "operator.truediv",
+        BinaryOp::FloorDiv => "operator.floordiv",
+        BinaryOp::Mod => "operator.mod",
+        BinaryOp::Pow => "operator.pow",
+        BinaryOp::BitAnd => "operator.and_",
+        BinaryOp::BitOr => "operator.or_",
+    }
+}
 
 /// Where a function is published; a row may be in several places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,13 +7,12 @@ use anstyle::{AnsiColor, Style};
 use modelcost_analysis::figure::{Figure, FigureError};
 use modelcost_analysis::reconcile::{Reading, Reconciliation, reconcile};
 use modelcost_analysis::scenario::{NotTried, Scenarios, Variation, scenarios};
-use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::Trace;
 use modelcost_reader::Options;
 use serde::Serialize;
 
-use super::{all_conventions, convention, open};
+use super::{chosen_conventions, open};
 use crate::args::{ReconcileArgs, ReconcileFormat};
 use crate::errors::Failed;
 use crate::render::{json_text, markdown_table};
@@ -34,14 +33,7 @@ struct Document<'a> {
 }
 
 pub fn run(args: &ReconcileArgs) -> Result<String, Failed> {
-    let conventions: Vec<&dyn Convention> = if args.convention.is_empty() {
-        all_conventions()
-    } else {
-        args.convention
-            .iter()
-            .map(|name| convention(name))
-            .collect::<Result<_, _>>()?
-    };
+    let conventions = chosen_conventions(&args.convention)?;
     match (&args.table, &args.model, &args.reported) {
         (Some(table), _, _) => table::run(table, args, &conventions),
         (None, Some(model), Some(reported)) => {

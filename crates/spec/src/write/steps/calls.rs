@@ -1,6 +1,15 @@
 //! Calls as expressions.
 
-use super::*;
+use std::collections::HashSet;
+
+use modelcost_core::SmolStr;
+use modelcost_core::trace::{CallId, ModuleId, Passed, Target};
+
+use super::Steps;
+use crate::write::expression::{self, Expression, Tensors};
+use crate::write::lift::{Place, module_of};
+use crate::write::pieces::{Given, Node, call, text};
+use crate::write::{constructor, function, names};
 
 impl Steps<'_, '_> {
     /// The expression of a call with its tensors named.

@@ -1,6 +1,15 @@
 //! What a body is given.
 
-use super::*;
+use std::collections::HashSet;
+
+use modelcost_core::SmolStr;
+use modelcost_core::trace::{Passed, Trace};
+use modelcost_core::value::Value;
+
+use super::{Maker, Steps};
+use crate::write::expression::Expression;
+use crate::write::names;
+use crate::write::pieces::Body;
 
 impl Steps<'_, '_> {
     /// The inputs of the body, and the tensors that it takes from around it.

@@ -1,6 +1,16 @@
 //! Steps as lines: what is used once stands where it is used.
 
-use super::*;
+use modelcost_core::SmolStr;
+use modelcost_core::trace::{CallId, ModuleId, Target, TensorId};
+use modelcost_core::value::Value;
+
+use super::tensors::{Recorder, Shapes, length};
+use super::{Loop, Maker, State, Steps, WIDTH};
+use crate::write::expression::Tensors;
+use crate::write::expression::{self, Expression};
+use crate::write::lift::single_tensor;
+use crate::write::names;
+use crate::write::pieces::{Body, Node, Piece, call, text};
 
 impl Steps<'_, '_> {
     /// A line that makes a child and calls it.

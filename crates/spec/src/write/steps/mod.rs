@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use modelcost_core::SmolStr;
-use modelcost_core::trace::{CallId, ModuleId, Passed, Target, TensorId, Trace};
-use modelcost_core::value::Value;
+use modelcost_core::trace::{CallId, ModuleId, Target, TensorId, Trace};
 
 mod calls;
 mod inputs;
@@ -12,14 +11,9 @@ mod lines;
 mod plan;
 mod tensors;
 
-use tensors::{AnyName, Recorder, Shapes, length};
-
-use super::constructor;
-use super::expression::{self, Expression, Tensors};
-use super::function;
-use super::lift::{Lift, Place, module_of, single_tensor};
-use super::names;
-use super::pieces::{Body, Given, Node, Piece, Pieces, call, text};
+use super::expression::Expression;
+use super::lift::Lift;
+use super::pieces::{Body, Node};
 
 /// Longer expressions are cut into several lines.
 const WIDTH: usize = 88;

@@ -1,6 +1,15 @@
 //! What is written in which order: which calls are steps, and which children come first.
 
-use super::*;
+use std::collections::{HashMap, HashSet};
+
+use modelcost_core::SmolStr;
+use modelcost_core::trace::{CallId, ModuleId, Passed, Target, TensorId};
+use modelcost_core::value::Value;
+
+use super::tensors::{AnyName, Recorder};
+use super::{Loop, Step, Steps};
+use crate::write::function;
+use crate::write::lift::{module_of, single_tensor};
 
 impl Steps<'_, '_> {
     /// The calls made directly, with those that no spec can write replaced by the calls inside them.

@@ -1,6 +1,11 @@
 //! What tensors are called in a body.
 
-use super::*;
+use modelcost_core::trace::{TensorId, Trace};
+use modelcost_core::value::Value;
+
+use super::{Maker, State, Steps};
+use crate::write::expression::{self, Expression, Tensors};
+use crate::write::pieces::{Given, Pieces, call, text};
 
 impl Tensors for Steps<'_, '_> {
     fn tensor(&mut self, tensor: TensorId) -> Option<Expression> {

@@ -1,70 +1,15 @@
-//! The command line.
+//! The arguments of each command.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use modelcost_core::dim::Dim;
+use clap::Args;
 use modelcost_reader::Options as ReadOptions;
 
-/// What each tool would print for a model's parameters, MACs and FLOPs.
-///
-/// Reads a model file (a TOML spec, ONNX, a PyTorch .pt2 program, a checkpoint) without Python and
-/// without touching its weights.
-#[derive(Parser, Debug)]
-#[command(
-    name = "modelcost",
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    arg_required_else_help = true,
-    after_help = "Examples:\n  modelcost --convention ptflops model.onnx\n  modelcost compare model.pt2\n  modelcost examples/resnet50.toml --input 1x3x512x512 --depth 2\n  modelcost conventions"
-)]
-pub struct Cli {
-    /// Count with one convention.
-    #[command(flatten)]
-    pub count: CountArgs,
-
-    /// Other things to do.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-}
-
-#[derive(Subcommand, Debug)]
-pub enum Command {
-    /// Every convention side by side
-    Compare(CompareArgs),
-    /// The conventions there are, or the rules of one
-    Conventions(ConventionsArgs),
-    /// The difference between two conventions' totals, by cause
-    Explain(ExplainArgs),
-    /// Which convention gave a reported number
-    Reconcile(ReconcileArgs),
-    /// Cost as a function of a dimension
-    Sweep(SweepArgs),
-    /// Bytes of parameters and activations, and the roofline of a chip
-    Memory(MemoryArgs),
-    /// Budgets for CI: exit status 1 over budget
-    Check(CheckArgs),
-    /// One self-contained HTML page about a model
-    Report(ReportArgs),
-    /// Every tensor's inferred shape and element type
-    Shapes(ShapesArgs),
-    /// Write a model in another format: any model as a spec, ONNX as its text and back
-    Convert(ConvertArgs),
-    /// Start the language server on standard input and output, for editors
-    Lsp {
-        /// Ignored: clients pass it to say that they speak over standard input and output
-        #[arg(long, hide = true)]
-        stdio: bool,
-    },
-    /// Write shell completions to standard output
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Write the manual page (troff) to standard output
-    Man,
-}
+use super::formats::{
+    BridgeFormat, CheckFormat, Column, CompareFormat, Format, ListFormat, ReconcileFormat, Sort,
+    SweepFormat, Target, TextFormat, Units,
+};
+use super::read::ReadArgs;
 
 #[derive(Args, Debug)]
 pub struct CountArgs {
@@ -326,17 +271,6 @@ pub struct ConvertArgs {
     pub read: ReadArgs,
 }
 
-/// What a model can be written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Target {
-    /// A TOML spec, which every model file can become
-    Toml,
-    /// Binary ONNX, from its text
-    Onnx,
-    /// ONNX's own text, from ONNX
-    Onnxtxt,
-}
-
 #[derive(Args, Debug)]
 pub struct ReportArgs {
     /// The model file
@@ -368,62 +302,6 @@ pub struct ConventionsArgs {
     pub format: ListFormat,
 }
 
-/// How a model is read.
-#[derive(Args, Debug, Default, Clone)]
-pub struct ReadArgs {
-    /// The shape of an input, `1x3x512x512` or `NAME=1x3x512x512`
-    #[arg(short, long, value_name = "[NAME=]SHAPE")]
-    pub input: Vec<String>,
-
-    /// The batch size: the first dimension of every input
-    #[arg(short, long)]
-    pub batch: Option<u64>,
-
-    /// The size of a free dimension
-    #[arg(short, long, value_name = "NAME=SIZE")]
-    pub dim: Vec<String>,
-}
-
-impl ReadArgs {
-    /// The reader's options, or a sentence about what is wrong.
-    pub fn options(&self) -> Result<ReadOptions, String> {
-        let mut options = ReadOptions {
-            batch: self.batch.map(Dim::from),
-            ..ReadOptions::default()
-        };
-        if self.batch == Some(0) {
-            return Err("--batch 0: a batch has at least one element".into());
-        }
-        for text in &self.input {
-            let (name, shape) = match text.split_once('=') {
-                Some((name, shape)) => (Some(name.trim()), shape),
-                None => (None, text.as_str()),
-            };
-            let sizes = shape
-                .split(['x', 'X', '×', ','])
-                .map(|d| d.trim().parse::<u64>().ok().map(Dim::from));
-            let Some(dims) = sizes.collect::<Option<Vec<Dim>>>() else {
-                return Err(format!(
-                    "--input {text}: write the shape as 1x3x224x224, or NAME=1x3x224x224"
-                ));
-            };
-            options.inputs.push((name.map(Into::into), dims));
-        }
-        for text in &self.dim {
-            let parsed = text
-                .split_once('=')
-                .and_then(|(name, size)| Some((name.trim(), size.trim().parse::<u64>().ok()?)));
-            let Some((name, size)) = parsed else {
-                return Err(format!(
-                    "--dim {text}: write it as NAME=SIZE, for example batch=8"
-                ));
-            };
-            options.dims.insert(name.into(), Dim::from(size));
-        }
-        Ok(options)
-    }
-}
-
 /// How an answer is shown.
 #[derive(Args, Debug, Clone)]
 pub struct OutputArgs {
@@ -446,152 +324,4 @@ pub struct OutputArgs {
     /// Show the formula of every row, with its numbers and its source
     #[arg(short, long)]
     pub verbose: bool,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// A module tree, as tools print it
-    Tree,
-    /// One row a module
-    Table,
-    /// The machine-readable report (schema modelcost/1)
-    Json,
-    /// Comma-separated values
-    Csv,
-    /// A Markdown table
-    Markdown,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompareFormat {
-    /// One row a convention
-    Table,
-    /// Machine-readable (schema modelcost-compare/1)
-    Json,
-    /// Comma-separated values
-    Csv,
-    /// A Markdown table
-    Markdown,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Column {
-    /// The model's path
-    Model,
-    /// The convention's identity
-    Convention,
-    /// The exact count
-    Count,
-    /// The count with its unit, scaled
-    Scaled,
-    /// MAC or FLOP
-    Unit,
-    /// The parameters the tool reports
-    Params,
-    /// The trainable ones among them
-    Trainable,
-    /// How much of the answer the file holds
-    Fidelity,
-    /// The convention's reason in a line
-    Why,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReconcileFormat {
-    /// For reading
-    Text,
-    /// Machine-readable (schema modelcost-reconcile/1, or modelcost-reconcile-table/1)
-    Json,
-    /// A Markdown table; of a table of figures, a page
-    Markdown,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextFormat {
-    /// For reading
-    Text,
-    /// Machine-readable
-    Json,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BridgeFormat {
-    /// For reading, with bars
-    Text,
-    /// Machine-readable (schema modelcost-bridge/1)
-    Json,
-    /// A waterfall chart
-    Svg,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SweepFormat {
-    /// For reading
-    Text,
-    /// Machine-readable (schema modelcost-sweep/1)
-    Json,
-    /// Comma-separated values
-    Csv,
-    /// A Markdown table
-    Markdown,
-    /// A curve
-    Svg,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckFormat {
-    /// For reading
-    Text,
-    /// Machine-readable (schema modelcost-check/1)
-    Json,
-    /// GitHub's annotations
-    Github,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListFormat {
-    /// For reading
-    Table,
-    /// Machine-readable
-    Json,
-    /// The reference page, generated from the rules
-    Markdown,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
-    /// As the model declares its modules
-    Model,
-    /// By count, largest first
-    Count,
-    /// By parameters, largest first
-    Params,
-    /// By path
-    Path,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Units {
-    /// K, M, G or T as it fits
-    Auto,
-    /// Whole numbers
-    Raw,
-    /// Thousands
-    K,
-    /// Millions
-    M,
-    /// Thousands of millions
-    G,
-}
-
-impl From<Units> for modelcost_analysis::format::Units {
-    fn from(units: Units) -> Self {
-        match units {
-            Units::Auto => Self::Auto,
-            Units::Raw => Self::Raw,
-            Units::K => Self::K,
-            Units::M => Self::M,
-            Units::G => Self::G,
-        }
-    }
 }

@@ -183,11 +183,9 @@ impl Op<'_> {
                 continue;
             }
             let caller = self.tracer.caller();
-            let fidelity = &mut self.tracer.builder.trace_mut().fidelity;
-            fidelity.note(
-                Level::Reconstructed,
-                format!("{caller} takes {a} and {b} for equal, which holds for some sizes only"),
-            );
+            let note =
+                format!("{caller} takes {a} and {b} for equal, which holds for some sizes only");
+            self.tracer.note(Level::Reconstructed, note);
         }
     }
 
@@ -292,4 +290,36 @@ pub(crate) fn broadcast(a: &[Dim], b: &[Dim]) -> std::result::Result<Shape, (Dim
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::Arguments;
+
+    fn add(a: Dim, b: Dim) -> (Level, String) {
+        let mut tracer = Tracer::new("case", "test");
+        let mut input = |name, size| {
+            let shape = vec![Dim::ONE, size, Dim::from(64)];
+            Value::Tensor(tracer.input(name, shape, DType::Float32))
+        };
+        let arguments = Arguments::of([input("x", a), input("y", b)]);
+        tracer.call_operator("aten.add", &arguments).unwrap();
+        let fidelity = tracer.finish().fidelity;
+        (fidelity.level, fidelity.notes.join("; "))
+    }
+
+    #[test]
+    fn a_free_size_that_meets_another_is_noted() {
+        let length = || Dim::symbol("seq");
+        let (level, note) = add(length(), Dim::from(512));
+        assert_eq!(level, Level::Reconstructed);
+        assert!(note.contains("takes seq and 512 for equal"), "{note}");
+        assert_eq!(add(length(), length()).0, Level::Exact);
+        assert_eq!(add(length(), Dim::ONE).0, Level::Exact);
+        // Two ways to write one size.
+        let halved_twice = length().ceil_div(&Dim::from(2)).ceil_div(&Dim::from(2));
+        let quartered = length().ceil_div(&Dim::from(4));
+        assert_eq!(add(halved_twice, quartered).0, Level::Exact);
+    }
 }

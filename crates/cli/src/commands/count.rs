@@ -32,12 +32,15 @@ pub fn run(args: &CountArgs) -> Result<String, Failed> {
             },
         )
         .map_err(|failure| Failed::input(format!("{}: {failure}", path.display())))?;
-    Ok(render(&Answer {
+    let text = render(&Answer {
         model: &model,
         convention,
         report: &report,
         output: &args.output,
-    }))
+    });
+    // The program ends here, and freeing what it holds value by value is a tenth of its time.
+    std::mem::forget((model, report));
+    Ok(text)
 }
 
 /// Whether more is asked for than parameters, which is what a checkpoint has.

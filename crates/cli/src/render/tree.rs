@@ -122,17 +122,14 @@ fn lines_to_text(
         .collect();
 
     let mut out = String::new();
-    let _ = write!(out, "{}", " ".repeat(name_width));
+    spaces(&mut out, name_width);
     for &column in &shown {
-        let _ = write!(
-            out,
-            "  {}",
-            styled(DIM, &pad(&header[column], widths[column], column > 0))
-        );
+        cell(&mut out, &header[column], widths[column], column > 0, DIM);
     }
     out.push('\n');
     for line in &lines {
-        let _ = write!(out, "{}{}", line.name, " ".repeat(name_width - line.width));
+        out.push_str(&line.name);
+        spaces(&mut out, name_width - line.width);
         // Nothing is printed after the last cell that says something.
         let last = shown
             .iter()
@@ -143,13 +140,12 @@ fn lines_to_text(
             } else {
                 widths[column]
             };
-            let cell = pad(&line.cells[column], width, column > 0);
             let style = if column == 1 || column == 3 {
                 NUMBER
             } else {
                 DIM
             };
-            let _ = write!(out, "  {}", styled(style, &cell));
+            cell(&mut out, &line.cells[column], width, column > 0, style);
         }
         out.push('\n');
         for text in &line.below {
@@ -160,13 +156,32 @@ fn lines_to_text(
     out
 }
 
-pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
-    let fill = " ".repeat(width.saturating_sub(text.chars().count()));
+/// One cell of a line, after the gap between columns.
+fn cell(out: &mut String, text: &str, width: usize, right: bool, style: Style) {
+    let _ = write!(out, "  {style}");
+    padded(out, text, width, right);
+    let _ = write!(out, "{style:#}");
+}
+
+fn padded(out: &mut String, text: &str, width: usize, right: bool) {
+    let fill = width.saturating_sub(text.chars().count());
     if right {
-        format!("{fill}{text}")
-    } else {
-        format!("{text}{fill}")
+        spaces(out, fill);
     }
+    out.push_str(text);
+    if !right {
+        spaces(out, fill);
+    }
+}
+
+fn spaces(out: &mut String, count: usize) {
+    out.extend(std::iter::repeat_n(' ', count));
+}
+
+pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
+    let mut out = String::new();
+    padded(&mut out, text, width, right);
+    out
 }
 
 fn header(answer: &Answer) -> [String; 5] {

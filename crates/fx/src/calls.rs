@@ -1,7 +1,6 @@
 //! The tree of calls: modules hold functions, functions hold operators.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use modelcost_core::trace::{
     Argument, CallId, Class, ModuleId, Origin, Passed, Target, TensorId, Trace, TraceBuilder,
 };
@@ -63,7 +62,7 @@ pub fn emit(
         stacks,
         frames: &frames,
         owners,
-        lines: HashMap::new(),
+        lines: HashMap::default(),
         statement: None,
         doubts: Doubts::default(),
         root: Some(root),
@@ -106,7 +105,7 @@ fn begins_again(entry: &Entry<'_>, first: &Flat<'_>, node: &Flat<'_>) -> bool {
 
 /// The paths of the modules that own a parameter or buffer, by its tensor.
 fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> HashMap<TensorId, Vec<SmolStr>> {
-    let mut out: HashMap<TensorId, Vec<SmolStr>> = HashMap::new();
+    let mut out: HashMap<TensorId, Vec<SmolStr>> = HashMap::default();
     let trace = builder.trace();
     for (path, id) in &tree.by_path {
         let module = trace.module(*id);

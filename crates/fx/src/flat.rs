@@ -1,8 +1,8 @@
 //! Nodes in one sequence, with their names resolved.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use foldhash::HashMap;
 use modelcost_core::trace::Argument;
 use modelcost_core::value::Value;
 use smol_str::SmolStr;

@@ -1,7 +1,6 @@
 //! Module calls: contiguous runs of nodes with the same stack entry, and what flows in and out.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use modelcost_core::trace::TensorId;
 
 use crate::flat::Flat;
@@ -114,10 +113,10 @@ pub fn cut<'a>(
 pub fn flow(frames: &mut [Frame<'_>], nodes: &[Flat<'_>], returned: &[TensorId]) {
     let parents = parents(frames);
     let innermost = innermost(frames, nodes.len());
-    let mut made: HashMap<TensorId, usize> = HashMap::new();
-    let mut last_use: HashMap<TensorId, usize> = HashMap::new();
+    let mut made: HashMap<TensorId, usize> = HashMap::default();
+    let mut last_use: HashMap<TensorId, usize> = HashMap::default();
     let mut order: Vec<(usize, TensorId)> = Vec::new();
-    let mut seen: HashSet<(usize, TensorId)> = HashSet::new();
+    let mut seen: HashSet<(usize, TensorId)> = HashSet::default();
     for (index, node) in nodes.iter().enumerate() {
         for argument in &node.arguments {
             for tensor in argument.value.tensors() {

@@ -1,7 +1,9 @@
 //! The tree of modules with what they own, put together from every path that a program names.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use foldhash::{HashMap, HashSet};
 use modelcost_core::dtype::DType;
 use modelcost_core::trace::{
     BufferId, Module, ModuleId, ParameterId, Shape, TensorId, TraceBuilder,
@@ -73,8 +75,8 @@ pub fn tree<'a>(
     called: &[Called<'a>],
     states: Vec<State<'a>>,
 ) -> Tree<'a> {
-    let mut classes: HashMap<SmolStr, &str> = HashMap::new();
-    let mut identities: HashMap<SmolStr, u64> = HashMap::new();
+    let mut classes: HashMap<SmolStr, &str> = HashMap::default();
+    let mut identities: HashMap<SmolStr, u64> = HashMap::default();
     for module in called {
         classes.entry(module.path.clone()).or_insert(module.class);
         if let Some(identity) = module.identity {
@@ -86,11 +88,11 @@ pub fn tree<'a>(
         open,
     } = same_modules(paths, &states, &classes, &identities);
     let mut tree = Tree {
-        by_path: HashMap::new(),
-        values: Scope::new(),
+        by_path: HashMap::default(),
+        values: Scope::default(),
         same: open,
     };
-    let mut children: HashMap<(ModuleId, SmolStr), ModuleId> = HashMap::new();
+    let mut children: HashMap<(ModuleId, SmolStr), ModuleId> = HashMap::default();
     for path in paths {
         let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
         let name = path.rsplit('.').next().unwrap_or(path);
@@ -171,7 +173,7 @@ fn same_modules(
         let entry = contents.entry(&state.owner).or_default();
         entry.push((&state.name, &state.storage));
     }
-    let mut below: HashMap<&str, Vec<(&str, &str)>> = HashMap::new();
+    let mut below: HashMap<&str, Vec<(&str, &str)>> = HashMap::default();
     for path in paths {
         let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
         if !path.is_empty() {
@@ -183,22 +185,22 @@ fn same_modules(
     order.sort_by_key(|path| {
         std::cmp::Reverse(path.matches('.').count() + !path.is_empty() as usize)
     });
-    let mut kinds: HashMap<String, Content> = HashMap::new();
-    let mut found: HashMap<&str, Content> = HashMap::new();
-    let mut first: HashMap<usize, SmolStr> = HashMap::new();
-    let mut by_identity: HashMap<u64, SmolStr> = HashMap::new();
-    let mut out: HashMap<SmolStr, SmolStr> = HashMap::new();
+    let mut kinds: HashMap<String, Content> = HashMap::default();
+    let mut found: HashMap<&str, Content> = HashMap::default();
+    let mut first: HashMap<usize, SmolStr> = HashMap::default();
+    let mut by_identity: HashMap<u64, SmolStr> = HashMap::default();
+    let mut out: HashMap<SmolStr, SmolStr> = HashMap::default();
     for path in order {
         let mut canonical = path.clone();
         let mut text = String::new();
         let mut states = 0;
         for (name, storage) in contents.get(path.as_str()).into_iter().flatten() {
-            text.push_str(&format!("{name}={storage};"));
+            let _ = write!(text, "{name}={storage};");
             states += 1;
         }
         for (name, child) in below.get(path.as_str()).into_iter().flatten() {
             let child = found.get(*child).copied().unwrap_or_default();
-            text.push_str(&format!("{name}:{};", child.number));
+            let _ = write!(text, "{name}:{};", child.number);
             states += child.states;
         }
         let number = kinds.len();
@@ -239,7 +241,7 @@ fn same_modules(
         out.insert(path.clone(), canonical);
     }
     // The module belongs to the path that comes first in the tree, not to the deepest.
-    let mut representative: HashMap<SmolStr, SmolStr> = HashMap::new();
+    let mut representative: HashMap<SmolStr, SmolStr> = HashMap::default();
     for path in paths {
         let canonical = out[path].clone();
         representative
@@ -261,8 +263,8 @@ fn same_modules(
 
 /// Registers parameters and buffers with their modules.
 fn register<'a>(builder: &mut TraceBuilder, tree: &mut Tree<'a>, states: Vec<State<'a>>) {
-    let mut parameters: HashMap<String, ParameterId> = HashMap::new();
-    let mut buffers: HashMap<String, BufferId> = HashMap::new();
+    let mut parameters: HashMap<String, ParameterId> = HashMap::default();
+    let mut buffers: HashMap<String, BufferId> = HashMap::default();
     for state in states {
         let Some(owner) = tree.by_path.get(&state.owner).copied() else {
             continue;
@@ -316,7 +318,7 @@ fn register<'a>(builder: &mut TraceBuilder, tree: &mut Tree<'a>, states: Vec<Sta
 
 /// What the stacks say of modules, each path once.
 pub fn called<'a>(stacks: &Stacks<'a>) -> Vec<Called<'a>> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     let entries = stacks.entries();
     entries
         .filter(|entry| seen.insert(entry.path.clone()))

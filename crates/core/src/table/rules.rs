@@ -1,7 +1,6 @@
 //! Rules, and which of them applies to a call.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use serde::Deserialize;
 use smol_str::SmolStr;
 

@@ -112,6 +112,9 @@ impl Trace {
 
     /// A module and all modules inside it, each once: those of `m.modules()`, nearer ones first.
     pub fn modules_inside(&self, id: ModuleId) -> Vec<ModuleId> {
+        if self.module(id).children.is_empty() {
+            return vec![id];
+        }
         let mut seen = vec![false; self.modules.len()];
         let mut out = vec![id];
         seen[id.index()] = true;
@@ -183,7 +186,15 @@ impl Trace {
     pub fn parameter_count(&self, id: ModuleId) -> (Dim, Dim) {
         let mut total = Dim::ZERO;
         let mut trainable = Dim::ZERO;
-        for (_, parameter) in self.named_parameters(id) {
+        let modules = self.modules_inside(id);
+        let mut parameters: Vec<ParameterId> = modules
+            .into_iter()
+            .flat_map(|module| &self.module(module).parameters)
+            .filter_map(|(_, parameter)| *parameter)
+            .collect();
+        parameters.sort_unstable();
+        parameters.dedup();
+        for parameter in parameters {
             let parameter = self.parameter(parameter);
             let numel = Dim::product(&parameter.shape);
             if parameter.requires_grad {

@@ -298,7 +298,7 @@ impl<'a> Flattener<'_, 'a> {
             }
         }
         let sliced = matches!(name, "map_impl" | "map" | "scan" | "associative_scan");
-        let mut inside = Scope::new();
+        let mut inside = Scope::default();
         for (input, operand) in inner.graph.inputs.iter().zip(operands) {
             match input {
                 // A slice of an operand is a tensor of its own.

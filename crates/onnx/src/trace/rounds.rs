@@ -1,8 +1,7 @@
 //! Which call of a module a node belongs to, and the order in which modules were registered.
 
-use std::collections::HashMap;
-
 use modelcost_fx::State;
+use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 /// Counts the calls of modules: the exporter keeps the path of each call, not which one it is.
@@ -10,7 +9,7 @@ use smol_str::SmolStr;
 #[derive(Default)]
 pub(super) struct Rounds<'a> {
     open: Vec<Open<'a>>,
-    totals: HashMap<&'a str, usize>,
+    totals: FxHashMap<&'a str, usize>,
 }
 
 struct Open<'a> {
@@ -55,7 +54,7 @@ impl<'a> Rounds<'a> {
 /// lists parameters in that order, numbered children are in order, and what has no parameters
 /// comes after what is called before it.
 pub(super) fn registered(paths: &[SmolStr], states: &[State<'_>]) -> Vec<SmolStr> {
-    let mut rank: HashMap<&str, usize> = HashMap::new();
+    let mut rank: FxHashMap<&str, usize> = FxHashMap::default();
     for (at, state) in states.iter().enumerate() {
         let mut path = state.owner.as_str();
         loop {
@@ -66,7 +65,7 @@ pub(super) fn registered(paths: &[SmolStr], states: &[State<'_>]) -> Vec<SmolStr
             }
         }
     }
-    let mut children: HashMap<&str, Vec<&SmolStr>> = HashMap::new();
+    let mut children: FxHashMap<&str, Vec<&SmolStr>> = FxHashMap::default();
     for path in paths.iter().filter(|path| !path.is_empty()) {
         let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
         children.entry(parent).or_default().push(path);

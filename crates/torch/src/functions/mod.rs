@@ -13,9 +13,9 @@ mod reduce;
 mod reshape;
 mod upsample;
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use foldhash::HashMap;
 use modelcost_core::SmolStr;
 use modelcost_core::convention::closest;
 use modelcost_core::expr::{BinaryOp, Expr, parse};

@@ -13,9 +13,9 @@ mod recurrent;
 mod reduce;
 mod reshape;
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use foldhash::HashMap;
 use modelcost_core::SmolStr;
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;

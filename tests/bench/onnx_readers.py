@@ -3,12 +3,12 @@
 
     python tests/bench/onnx_readers.py --modelcost target/release/modelcost --work /tmp/bench
 
-Prints the median wall time and the peak resident memory of each, and both as multiples of
-modelcost's. The files are made on the first run, with weights of random values inside them:
+Prints the median and the least wall time and the peak resident memory of each, and time and memory
+as multiples of modelcost's. The files are made on the first run, with weights of random values inside them:
 ResNet-50 (torchvision) and BERT-base (transformers), written by PyTorch's older exporter, and chains
-of 100 to 100,000 nodes. Peers that are not installed are left out: the onnx and onnx-tool packages of
-this Python, `tract` (cargo install tract-cli) and `cat` on the path. Nothing is asserted: times
-depend on the machine.
+of 100 to 100,000 nodes. Peers that are not installed are left out: the onnx, onnx-tool and tract
+packages of this Python (with an empty program, for what Python itself takes), tract's command line
+(cargo install tract-cli) and `cat` on the path. Nothing is asserted: times depend on the machine.
 """
 
 import argparse
@@ -23,6 +23,10 @@ import time
 INFER = """
 import sys, onnx
 onnx.shape_inference.infer_shapes(onnx.load(sys.argv[1]), data_prop=True)
+"""
+TRACT = """
+import sys, tract
+tract.onnx().load(sys.argv[1]).analyse()
 """
 ONNX_TOOL = """
 import sys, onnx_tool
@@ -78,28 +82,23 @@ def chain(path: pathlib.Path, nodes: int) -> None:
 
 def run(command: list[str]) -> tuple[float, int, bool]:
     """Seconds, peak resident bytes, and whether it went well."""
-    sink = os.open(os.devnull, os.O_WRONLY)
+    quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
     begin = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        try:
-            os.execvp(command[0], command)
-        finally:
-            os._exit(127)
+    # Not fork: copying this interpreter's page tables would be counted as the peer's time.
+    child = os.posix_spawnp(command[0], command, os.environ, file_actions=quiet)
     _, status, usage = os.wait4(child, 0)
     seconds = time.perf_counter() - begin
-    os.close(sink)
     unit = 1 if sys.platform == "darwin" else 1024
     return seconds, usage.ru_maxrss * unit, os.waitstatus_to_exitcode(status) == 0
 
 
-def measure(command: list[str], runs: int) -> tuple[float, int] | None:
+def measure(command: list[str], runs: int) -> tuple[float, float, int] | None:
+    """Median and least seconds, and peak bytes."""
     results = [run(command) for _ in range(runs)]
     if not all(well for *_, well in results):
         return None
-    return statistics.median(t for t, *_ in results), max(m for _, m, _ in results)
+    times = [seconds for seconds, *_ in results]
+    return statistics.median(times), min(times), max(memory for _, memory, _ in results)
 
 
 def main() -> None:
@@ -112,12 +111,15 @@ def main() -> None:
     has = lambda name: importlib.util.find_spec(name) is not None
     peers = [("modelcost", lambda path: [options.modelcost, "--convention", "thop", path])]
     peers.append(("modelcost shapes", lambda path: [options.modelcost, "shapes", path]))
+    peers.append(("python, doing nothing", lambda path: [sys.executable, "-c", "", path]))
     if has("onnx"):
         peers.append(("onnx.shape_inference", lambda path: [sys.executable, "-c", INFER, path]))
     if has("onnx_tool"):
         peers.append(("onnx-tool", lambda path: [sys.executable, "-c", ONNX_TOOL, path]))
+    if has("tract"):
+        peers.append(("tract (Python)", lambda path: [sys.executable, "-c", TRACT, path]))
     if shutil.which("tract"):
-        peers.append(("tract", lambda path: ["tract", path, "--pass", "analyse", "dump", "--cost"]))
+        peers.append(("tract (command line)", lambda path: ["tract", path, "--pass", "analyse", "dump", "--cost"]))
     if shutil.which("cat"):
         peers.append(("cat", lambda path: ["cat", path]))
     for name, make in [("resnet50", resnet50), ("bert_base", bert_base)]:
@@ -131,16 +133,16 @@ def main() -> None:
         print(f"\n{path.name}, {path.stat().st_size / 1e6:.1f} MB")
         base = None
         for peer, command in peers:
-            slow = peer not in ("modelcost", "modelcost shapes", "cat")
+            slow = any(word in peer for word in ("onnx", "tract"))
             result = measure(command(str(path)), 3 if slow else options.runs)
             if result is None:
                 print(f"  {peer:<22} fails on it")
                 continue
-            seconds, memory = result
+            median, least, memory = result
             base = base or result
             print(
-                f"  {peer:<22} {1e3 * seconds:9.1f} ms {memory / 1e6:9.1f} MB"
-                f"   {seconds / base[0]:7.1f} x {memory / base[1]:7.1f} x"
+                f"  {peer:<22} {1e3 * median:9.1f} ms (least {1e3 * least:7.1f}) {memory / 1e6:8.1f} MB"
+                f"   {median / base[0]:7.1f} x {memory / base[2]:6.1f} x"
             )
     if not has("onnx"):
         return
@@ -153,7 +155,7 @@ def main() -> None:
         if result is None:
             print(f"  {nodes:>7} nodes: fails")
             continue
-        seconds, memory = result
+        _, seconds, memory = result
         print(
             f"  {nodes:>7} nodes {1e3 * seconds:9.1f} ms {1e6 * seconds / nodes:9.2f} us a node"
             f" {memory / 1e6:9.1f} MB"

@@ -121,6 +121,9 @@ const RECOMPOSED: &[(&str, Recompose)] = &[
     ("adaptive_avg_pool1d", adaptive_pool),
     ("adaptive_avg_pool2d", adaptive_pool),
     ("adaptive_avg_pool3d", adaptive_pool),
+    ("adaptive_max_pool1d", adaptive_max_pool),
+    ("adaptive_max_pool2d", adaptive_max_pool),
+    ("adaptive_max_pool3d", adaptive_max_pool),
     ("rms_norm", rms_norm),
     ("lstm_cell", cell),
     ("gru_cell", cell),
@@ -386,6 +389,33 @@ pub(super) fn is_parameter(builder: &TraceBuilder, tensor: TensorId) -> Option<&
         Origin::Parameter(id) => Some(builder.trace().parameter(id).name.as_str()),
         _ => None,
     }
+}
+
+/// A pool whose windows the exporter has computed.
+fn adaptive_max_pool(
+    builder: &mut TraceBuilder,
+    name: &str,
+    run: &[Flat<'_>],
+    _: &Uses,
+) -> Option<Call> {
+    let [pool] = run else {
+        return None;
+    };
+    let output = pool.output.tensors().first().copied()?;
+    let shape = builder.trace().tensor(output).shape.clone()?;
+    let spatial = name.chars().rev().nth(1)?.to_digit(10)? as usize;
+    let sizes = shape.get(shape.len().checked_sub(spatial)?..)?;
+    Some(Call {
+        op: format!("aten.{name}").into(),
+        arguments: positions([
+            ("self", pool.arguments.first()?.value.clone()),
+            (
+                "output_size",
+                Value::List(sizes.iter().cloned().map(Value::Int).collect()),
+            ),
+        ]),
+        output: pool.output.clone(),
+    })
 }
 
 fn rms_norm(builder: &mut TraceBuilder, _: &str, run: &[Flat<'_>], _: &Uses) -> Option<Call> {

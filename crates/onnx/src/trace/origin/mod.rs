@@ -86,7 +86,9 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str, turn: Turn) -> Made<'a> {
             };
         }
     }
-    if let Some((kind, name)) = around(line) {
+    // As many calls as signs: those are what the line has beside the function.
+    let signed = !ways.is_empty() && turn.total == ways.len();
+    if let Some((kind, name)) = around(short, line).filter(|_| !signed) {
         return Made {
             kind,
             name,
@@ -157,9 +159,14 @@ fn ways<'a>(op: &'a str, line: &'a str) -> Vec<Way<'a>> {
     out
 }
 
-/// The function that a line calls and that calls several operators.
-fn around(line: &str) -> Option<(&'static str, &str)> {
+/// The function that a line calls and that calls several operators. A line may have both of the
+/// adaptive pools, of which one is made of maxima.
+fn around<'a>(op: &str, line: &'a str) -> Option<(&'static str, &'a str)> {
     calls(line)
+        .filter(|call| {
+            let pool = call.name.strip_prefix("adaptive_");
+            pool.is_none_or(|pool| pool.starts_with("max") == op.starts_with("max_pool"))
+        })
         .filter_map(|call| {
             if call.functional() && COMPOSITE.contains(&call.name) {
                 return Some((FUNCTION, call.name));
@@ -228,6 +235,22 @@ mod tests {
             },
         );
         assert!(own.composite && !own.open);
+    }
+
+    #[test]
+    fn two_pools_and_their_sum() {
+        let line = "c = F.adaptive_avg_pool2d(b, (4, 4)) + F.adaptive_max_pool2d(b, 4)";
+        let turn = Turn {
+            before: 0,
+            total: 1,
+        };
+        let name = |op| made(op, line, turn).name;
+        assert_eq!(name("aten.avg_pool2d"), "adaptive_avg_pool2d");
+        assert_eq!(
+            made("aten.max_pool2d_with_indices", line, turn).name,
+            "adaptive_max_pool2d"
+        );
+        assert_eq!(name("aten.add"), "add");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use modelcost_core::table::{Table, describe};
 use modelcost_core::trace::{CallId, Target, Trace};
 
 use crate::hooks;
+use crate::in_place;
 use crate::names;
 use crate::operands::{self, Mask};
 
@@ -137,6 +138,11 @@ impl Convention for Counter {
             let outputs = trace.outputs();
             if !outputs.is_empty() && !outputs.iter().any(|id| gradients.requires_grad(*id)) {
                 let reason = "AttributeError: no output requires a gradient, so there is nothing to go back from";
+                return Err(self.info().fails(reason));
+            }
+            if in_place::fail(trace, gradients) {
+                let reason =
+                    "RuntimeError: a value that the backward pass needs is changed in place";
                 return Err(self.info().fails(reason));
             }
         }

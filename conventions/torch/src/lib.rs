@@ -8,6 +8,7 @@
 
 mod counter;
 mod hooks;
+mod in_place;
 mod names;
 mod operands;
 

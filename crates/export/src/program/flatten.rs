@@ -81,7 +81,8 @@ impl<'a> Flattener<'_, 'a> {
                 _ => Passed::Position,
             },
         });
-        let arguments = arguments.collect();
+        let mut arguments: Vec<Argument> = arguments.collect();
+        arguments.extend(default_of_overload(&node.target, &arguments));
         let mut outputs: Vec<Value> = node
             .outputs
             .iter()
@@ -372,6 +373,19 @@ fn operator(target: &str) -> SmolStr {
         Some((end, _)) => SmolStr::new(&rest[..end]),
         None => SmolStr::new(rest),
     }
+}
+
+/// What an overload takes where the program leaves an argument out, if the operator's other overloads
+/// take something else: `conv2d.padding` has `padding="valid"`
+/// (aten/src/ATen/native/native_functions.yaml, torch 2.15).
+fn default_of_overload(target: &str, given: &[Argument]) -> Option<Argument> {
+    let by_name = target.starts_with("torch.ops.aten.conv") && target.ends_with(".padding");
+    let is_given = given.iter().any(|argument| argument.name == "padding");
+    (by_name && !is_given).then(|| Argument {
+        name: "padding".into(),
+        value: Value::Str("valid".into()),
+        passed: Passed::Default,
+    })
 }
 
 /// The strides of a tensor, where the program has them.

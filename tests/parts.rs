@@ -1,5 +1,5 @@
-//! Functions that the ONNX exporters take apart (`corpus/zoo_dec.py`): whatever a tool printed for
-//! the live model, an answer that calls itself exact is equal. The numbers are those of the tools
+//! Functions that exporters take apart (`corpus/zoo_dec.py`), as programs and as ONNX: whatever a tool
+//! printed for the live model, an answer that calls itself exact is equal. The numbers are those of the tools
 //! with torch 2.15.0.
 
 #![allow(clippy::unwrap_used)]
@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use modelcost_core::fidelity::Level;
+use modelcost_core::trace::Trace;
 use modelcost_onnx::ModelFile;
 use modelcost_onnx::infer::Options;
 use modelcost_tests::check::{Figure, check_model};
@@ -30,6 +31,15 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     out
 }
 
+fn trace(name: &str, bytes: &[u8]) -> Result<Trace, String> {
+    if name.ends_with(".pt2") {
+        return modelcost_export::read_bytes(bytes, name).map_err(|error| error.to_string());
+    }
+    let file = ModelFile::from_bytes(name, bytes.to_vec());
+    let model = file.model().map_err(|error| error.to_string())?;
+    modelcost_onnx::trace(&model, &Options::default(), name).map_err(|error| error.to_string())
+}
+
 #[test]
 fn exact_answers_are_equal() {
     modelcost_conventions::link();
@@ -40,14 +50,12 @@ fn exact_answers_are_equal() {
     for line in table.lines() {
         let expected: Expected = serde_json::from_str(line).unwrap();
         let name = expected.model.replace('/', "__");
-        for extension in ["raw.onnx", "dyn.onnx", "leg.onnx"] {
+        for extension in ["pt2", "raw.onnx", "dyn.onnx", "leg.onnx"] {
             let name = format!("{name}.{extension}");
             let Some(bytes) = files.get(&name) else {
                 continue;
             };
-            let file = ModelFile::from_bytes(&name, bytes.clone());
-            let trace = modelcost_onnx::trace(&file.model().unwrap(), &Options::default(), &name);
-            for outcome in check_model(&expected, trace.map_err(|error| error.to_string())) {
+            for outcome in check_model(&expected, trace(&name, bytes)) {
                 if !matches!(outcome.figure, Figure::Count | Figure::Params) {
                     continue;
                 }

@@ -165,11 +165,17 @@ try {
 
   // An ONNX file, as text that cannot be changed.
   await open("alexnet.onnx");
-  await shows("= Conv <", "→ 64×55×55 · 23.3 k params · 70.5 MMac");
+  await shows("= Conv", "→ 64×55×55 · 23.3 k params · 70.5 MMac");
   await shows("main_graph", "61.1 M params · 715 MMac");
   await until("its total in the status bar", async () => (await statusBar()).includes("715 MMac"));
   await shot("vscode-onnx.png");
   seen("hints in an ONNX file");
+
+  // A program, as the tree of its modules.
+  await open("alexnet.pt2");
+  await shows("Conv2d", "70.5 MMac");
+  await shot("vscode-pt2.png");
+  seen("hints in the tree of a .pt2 file");
 
   // Other TOML files have nothing.
   await open("Cargo.toml");

@@ -5,20 +5,20 @@ use modelcost_core::value::Value;
 
 use super::{Layer, Out, argument, as_written, given, sizes, tuple};
 
+/// The channels of a norm: those of its weight, or of what it is given.
+fn channels(layer: &Layer<'_>, call: Option<&Call>) -> Option<Value> {
+    let weight = layer.parameter("weight").and_then(|shape| shape.first());
+    let input = layer.shape(argument(call, "input"));
+    let channels = weight.or_else(|| input.and_then(|shape| shape.get(1)));
+    channels.cloned().map(Value::Int)
+}
+
 /// BatchNorm and InstanceNorm.
 pub(super) fn batch_norm(layer: &Layer<'_>, out: &mut Out) {
     let call = layer
         .operator("batch_norm")
         .or_else(|| layer.operator("instance_norm"));
-    let channels = layer
-        .shape(argument(call, "input"))
-        .and_then(|shape| shape.get(1))
-        .cloned();
-    let features = layer
-        .parameter("weight")
-        .and_then(|shape| shape.first())
-        .cloned();
-    out.known("num_features", features.or(channels).map(Value::Int));
+    out.known("num_features", channels(layer, call));
     out.known("eps", given(call, "eps"));
     out.known("momentum", given(call, "momentum"));
     out.set("affine", layer.parameter("weight").is_some());
@@ -41,16 +41,8 @@ pub(super) fn layer_norm(layer: &Layer<'_>, out: &mut Out) {
 
 pub(super) fn group_norm(layer: &Layer<'_>, out: &mut Out) {
     let call = layer.operator("group_norm");
-    let channels = layer
-        .shape(argument(call, "input"))
-        .and_then(|shape| shape.get(1))
-        .cloned();
-    let features = layer
-        .parameter("weight")
-        .and_then(|shape| shape.first())
-        .cloned();
     out.known("num_groups", given(call, "num_groups"));
-    out.known("num_channels", features.or(channels).map(Value::Int));
+    out.known("num_channels", channels(layer, call));
     out.known("eps", given(call, "eps"));
     out.set("affine", layer.parameter("weight").is_some());
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use modelcost_core::SmolStr;
-use modelcost_core::trace::{CallId, ModuleId, Passed, Target, TensorId};
+use modelcost_core::trace::{CallId, ModuleId, Passed, Target, TensorId, Trace};
 use modelcost_core::value::Value;
 
 use super::tensors::{AnyName, Recorder};
@@ -76,14 +76,8 @@ impl Steps<'_, '_> {
         let trace = self.trace;
         let first = module_of(trace.call(calls[at]))?;
         let own = &trace.module(self.module).children;
-        let (_, list) = own.iter().find(|(_, child)| {
-            let found = trace.module(*child);
-            found.class.name == "torch.nn.ModuleList"
-                && found
-                    .children
-                    .first()
-                    .is_some_and(|(_, item)| *item == first)
-        })?;
+        let mut own = own.iter();
+        let (_, list) = own.find(|(_, child)| is_list_from(trace, *child, first))?;
         let items = &trace.module(*list).children;
         let mut flow = None;
         for (index, (_, item)) in items.iter().enumerate() {
@@ -253,14 +247,8 @@ impl Steps<'_, '_> {
         let trace = self.trace;
         let callee = |id: CallId| module_of(trace.call(id));
         let first = callee(calls[at])?;
-        let list = trace.modules_inside(self.module).into_iter().find(|list| {
-            let found = trace.module(*list);
-            found.class.name == "torch.nn.ModuleList"
-                && found
-                    .children
-                    .first()
-                    .is_some_and(|(_, item)| *item == first)
-        })?;
+        let mut inside = trace.modules_inside(self.module).into_iter();
+        let list = inside.find(|list| is_list_from(trace, *list, first))?;
         let items = &trace.module(list).children;
         let own = calls
             .get(at..at + items.len())
@@ -362,4 +350,11 @@ impl Steps<'_, '_> {
         out.reverse();
         out
     }
+}
+
+/// Whether a module is a list whose first item is this one.
+fn is_list_from(trace: &Trace, list: ModuleId, first: ModuleId) -> bool {
+    let list = trace.module(list);
+    let item = list.children.first();
+    list.class.name == "torch.nn.ModuleList" && item.is_some_and(|(_, item)| *item == first)
 }

@@ -4,9 +4,10 @@
 //! its operations count each time, its parameters once. Containers that are never called, such as a
 //! `ModuleList`, get a row before the first of their modules that is.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
 
+use foldhash::{HashMap, HashMapExt};
 use modelcost_core::SmolStr;
 use modelcost_core::convention::Failure;
 use modelcost_core::dim::Dim;
@@ -18,7 +19,7 @@ use modelcost_core::table::{Counted, RuleSet, describe};
 use modelcost_core::trace::{CallId, ModuleId, Shape, Target, TensorId, Trace};
 use modelcost_core::value::Value;
 
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, Sums};
 
 /// One row of a summary.
 #[derive(Clone, Debug)]
@@ -142,8 +143,8 @@ struct Hooks<'a> {
     latest: Vec<Option<usize>>,
     /// Whether each module is in the list.
     listed: Vec<bool>,
-    /// What is known of each module's parameters.
-    parameters: Vec<Option<Parameters>>,
+    /// Each module's parameters.
+    parameters: Sums<'a>,
     /// What the rules gave: networks repeat their layers.
     counted: HashMap<Quantities, Vec<Counted>>,
 }
@@ -161,12 +162,13 @@ impl<'a> Hooks<'a> {
     fn apply(trace: &'a Trace) -> Hooks<'a> {
         let mut hooks = Hooks {
             trace,
-            arena: Vec::new(),
-            list: Vec::new(),
+            // A row for each place and one for each call.
+            arena: Vec::with_capacity(2 * trace.modules.len()),
+            list: Vec::with_capacity(trace.modules.len()),
             places: vec![None; trace.modules.len()],
             latest: vec![None; trace.modules.len()],
             listed: vec![false; trace.modules.len()],
-            parameters: vec![None; trace.modules.len()],
+            parameters: Sums::new(trace),
             counted: HashMap::new(),
         };
         let mut open = Vec::new();
@@ -206,15 +208,13 @@ impl<'a> Hooks<'a> {
 
     fn calculate_num_params(&mut self, info: usize, report: &mut Report) {
         let module = self.arena[info].module;
-        let trace = self.trace;
-        let known = &mut self.parameters[module.index()];
-        let parameters = known.get_or_insert_with(|| Parameters::of(trace, module));
+        let parameters = self.parameters.of(module);
         if parameters.is_pruned {
             let note = "torchinfo counts the ones in the masks of pruned parameters, which the file does not \
                         hold; they are counted whole";
             report.fidelity.note(Level::Partial, note);
         }
-        self.arena[info].parameters = parameters.clone();
+        self.arena[info].parameters = parameters;
     }
 
     /// `construct_pre_hook`
@@ -296,26 +296,24 @@ impl<'a> Hooks<'a> {
     /// torchinfo inserts into the list that it walks, at the place that it looks at, so the rows that
     /// it puts there, but for the first, and the row that they stand before come up again.
     fn add_missing_container_layers(&mut self, report: &mut Report) {
-        let mut current: HashMap<usize, usize> = HashMap::new();
+        // By depth: the row that the walk is inside of, and the rows above the one it is at.
+        let mut current: Vec<Option<usize>> = Vec::new();
+        let mut hierarchy: Vec<usize> = Vec::new();
         let mut rest: VecDeque<usize> = std::mem::take(&mut self.list).into();
         while let Some(at) = rest.pop_front() {
             let depth = self.arena[at].depth;
-            let mut hierarchy = HashMap::new();
-            let mut parent = self.arena[at].parent;
-            while let Some(info) = parent {
-                hierarchy.insert(self.arena[info].depth, info);
-                parent = self.arena[info].parent;
-            }
+            let above = |info: &usize| self.arena[*info].parent;
+            hierarchy.clear();
+            hierarchy.extend(std::iter::successors(above(&at), above));
+            hierarchy.reverse();
+            current.resize(current.len().max(depth + 1), None);
             // Before the first row stands the last one, as Python's index -1 has it.
             let mut before = *self.list.last().or(rest.back()).unwrap_or(&at);
             let mut inserted = Vec::new();
             for d in 1..depth {
-                let Some(&container) = hierarchy.get(&d) else {
-                    continue;
-                };
-                let is_current = current
-                    .get(&d)
-                    .is_some_and(|info| self.arena[*info].module == self.arena[container].module);
+                let container = hierarchy[d];
+                let is_current = current[d]
+                    .is_some_and(|info| self.arena[info].module == self.arena[container].module);
                 if is_current || before == container {
                     continue;
                 }
@@ -326,12 +324,13 @@ impl<'a> Hooks<'a> {
                 }
                 inserted.push(container);
                 before = container;
-                current.insert(d, container);
+                current[d] = Some(container);
             }
-            current.insert(depth, at);
-            let mut deeper = depth + 1;
-            while current.remove(&deeper).is_some() {
-                deeper += 1;
+            current[depth] = Some(at);
+            for deeper in &mut current[depth + 1..] {
+                if deeper.take().is_none() {
+                    break;
+                }
             }
             match inserted.split_first() {
                 None => self.list.push(at),

@@ -1,7 +1,6 @@
 //! What torchinfo's loops over `module.named_parameters()` add up.
 
-use std::collections::HashSet;
-
+use foldhash::{HashSet, HashSetExt};
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{ModuleId, ParameterId, Trace};
 
@@ -28,17 +27,78 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// Adds what a child has that shares nothing with what was added before.
+    fn add_child(&mut self, name: &str, child: &Parameters) {
+        let weights = &child.weight + &child.other_weights;
+        if name.contains("weight") {
+            self.other_weights += &child.count;
+        } else if name.contains("bias") {
+            self.other_biases += &child.count - &weights;
+            self.other_weights += weights;
+        } else {
+            self.other_biases += &child.bias + &child.other_biases;
+            self.other_weights += weights;
+        }
+        self.count += &child.count;
+        self.trainable += &child.trainable;
+        self.bytes += &child.bytes;
+        self.is_pruned |= child.is_pruned;
+    }
+
     /// Of a module.
     pub fn of(trace: &Trace, module: ModuleId) -> Parameters {
-        let mut loop_ = Loop {
-            trace,
-            sum: Parameters::default(),
-            is_alone: is_alone(trace, module),
-            modules: HashSet::new(),
-            parameters: HashSet::new(),
-        };
+        let mut loop_ = Loop::new(trace, is_alone(trace, module));
         loop_.visit(module, Path::default());
         loop_.sum
+    }
+}
+
+/// The parameters of the modules of a trace.
+pub struct Sums<'a> {
+    trace: &'a Trace,
+    /// Whether every module and every parameter stands in one place, so that what a module has is
+    /// what its children have and its own.
+    is_tree: bool,
+    known: Vec<Option<Parameters>>,
+}
+
+impl<'a> Sums<'a> {
+    /// Nothing is added up yet.
+    pub fn new(trace: &'a Trace) -> Sums<'a> {
+        let mut modules: Vec<bool> = (0..trace.modules.len()).map(|at| at == 0).collect();
+        let mut parameters = vec![false; trace.parameters.len()];
+        let is_tree = trace.modules.iter().all(|module| {
+            let mut children = module.children.iter().map(|(_, child)| child.index());
+            let mut own = module.parameters.iter().filter_map(|(_, id)| *id);
+            children.all(|at| !std::mem::replace(&mut modules[at], true))
+                && own.all(|id| !std::mem::replace(&mut parameters[id.index()], true))
+        });
+        Sums {
+            trace,
+            is_tree,
+            known: vec![None; trace.modules.len()],
+        }
+    }
+
+    /// Those of a module.
+    pub fn of(&mut self, module: ModuleId) -> Parameters {
+        if let Some(known) = &self.known[module.index()] {
+            return known.clone();
+        }
+        let trace = self.trace;
+        let sum = if self.is_tree {
+            let mut own = Loop::new(trace, true);
+            own.add_own(module, Path::default());
+            let mut sum = own.sum;
+            for (name, child) in &trace.module(module).children {
+                let inside = self.of(*child);
+                sum.add_child(name, &inside);
+            }
+            sum
+        } else {
+            Parameters::of(trace, module)
+        };
+        self.known[module.index()].insert(sum).clone()
     }
 }
 
@@ -67,11 +127,34 @@ struct Loop<'a> {
     parameters: HashSet<ParameterId>,
 }
 
-impl Loop<'_> {
+impl<'a> Loop<'a> {
+    fn new(trace: &'a Trace, is_alone: bool) -> Loop<'a> {
+        Loop {
+            trace,
+            sum: Parameters::default(),
+            is_alone,
+            modules: HashSet::new(),
+            parameters: HashSet::new(),
+        }
+    }
+
     fn visit(&mut self, id: ModuleId, path: Path) {
         if !self.is_alone && !self.modules.insert(id) {
             return;
         }
+        self.add_own(id, path);
+        for (name, child) in &self.trace.module(id).children {
+            let path = Path {
+                is_inside: true,
+                has_weight: path.has_weight || name.contains("weight"),
+                has_bias: path.has_bias || name.contains("bias"),
+            };
+            self.visit(*child, path);
+        }
+    }
+
+    /// Adds what a module has itself.
+    fn add_own(&mut self, id: ModuleId, path: Path) {
         let module = self.trace.module(id);
         for (name, parameter) in &module.parameters {
             let Some(parameter) = *parameter else {
@@ -89,14 +172,6 @@ impl Loop<'_> {
                 }
             }
             self.add(name, parameter, path);
-        }
-        for (name, child) in &module.children {
-            let path = Path {
-                is_inside: true,
-                has_weight: path.has_weight || name.contains("weight"),
-                has_bias: path.has_bias || name.contains("bias"),
-            };
-            self.visit(*child, path);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Numbers and shapes as text for people: short beside a line, with more digits in tables.
 
+use std::fmt::Write as _;
+
 use modelcost_core::convention::Unit;
 use modelcost_core::dim::{Atom, Dim};
 
@@ -88,15 +90,21 @@ pub fn shape(dims: &[Dim]) -> String {
     if dims.is_empty() {
         return "scalar".into();
     }
-    let size = |dim: &Dim| match dim {
-        Dim::Const(size) => size.to_string(),
-        dim if dim.has_unknown() => "?".into(),
-        dim => match dim.to_string() {
-            sum if sum.contains(' ') => format!("({sum})"),
-            product => product,
-        },
-    };
-    dims.iter().map(size).collect::<Vec<_>>().join("×")
+    let mut out = String::with_capacity(4 * dims.len());
+    for (at, dim) in dims.iter().enumerate() {
+        if at > 0 {
+            out.push('×');
+        }
+        let _ = match dim {
+            Dim::Const(size) => write!(out, "{size}"),
+            dim if dim.has_unknown() => write!(out, "?"),
+            dim => match dim.to_string() {
+                sum if sum.contains(' ') => write!(out, "({sum})"),
+                product => write!(out, "{product}"),
+            },
+        };
+    }
+    out
 }
 
 /// The share of a part in a whole, `9.848%`, when both are numbers.

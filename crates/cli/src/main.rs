@@ -5,13 +5,14 @@
 mod args;
 mod commands;
 mod errors;
+mod paint;
 mod parallel;
 mod render;
 mod svg;
 mod treemap;
 mod units;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
             return failed.status();
         }
     };
-    match print(&text) {
+    match paint::print(&text) {
         Ok(()) => status,
         // `modelcost … | head` closes the pipe when it has enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
@@ -65,19 +66,6 @@ fn main() -> ExitCode {
             failed.status()
         }
     }
-}
-
-/// Writes the answer, with colour only on a terminal: anstream decides, and honours NO_COLOR. What
-/// is stripped is stripped first: through the stream, every line would be a call of the system.
-fn print(text: &str) -> io::Result<()> {
-    let mut stdout = anstream::stdout();
-    if stdout.current_choice() == anstream::ColorChoice::Never {
-        let plain = anstream::adapter::strip_str(text).to_string();
-        io::stdout().write_all(plain.as_bytes())?;
-    } else {
-        stdout.write_all(text.as_bytes())?;
-    }
-    io::stdout().flush()
 }
 
 /// The command line; clap says what is wrong with it and ends the program.

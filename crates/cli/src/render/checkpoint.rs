@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::delimited::{csv_line, markdown_table};
 use super::json_text;
-use super::tree::{BOLD, DIM, NUMBER, WARN, guides, pad, styled};
+use super::tree::{BOLD, DIM, NUMBER, WARN, guides, pad};
 use crate::args::{Format, OutputArgs, Sort};
+use crate::paint::styled;
 use crate::units::{grouped, megabytes, scaled, share};
 
 #[derive(Serialize)]

@@ -11,16 +11,13 @@ use modelcost_core::trace::ModuleId;
 
 use super::Answer;
 use crate::args::Units;
+use crate::paint::{paint, styled};
 use crate::units::{grouped, scaled, shape, share, with_unit};
 
 pub(super) const DIM: Style = AnsiColor::BrightBlack.on_default();
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const NUMBER: Style = AnsiColor::Cyan.on_default();
 pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
-
-pub(super) fn styled(style: Style, text: &str) -> String {
-    format!("{style}{text}{style:#}")
-}
 
 /// One printed line: its cells, and what goes under it.
 struct Line {
@@ -42,10 +39,12 @@ pub(super) fn render(answer: &Answer) -> String {
         let guide = &guides[index];
         let name = layer.path.rsplit('.').next().unwrap_or_default();
         let width = guide.chars().count() + name.chars().count() + 1 + layer.class.chars().count();
-        (
-            format!("{}{name} {}", styled(DIM, guide), styled(DIM, &layer.class)),
-            width,
-        )
+        let mut text = String::with_capacity(guide.len() + name.len() + 1 + layer.class.len());
+        paint(&mut text, DIM, |out| out.push_str(guide));
+        text.push_str(name);
+        text.push(' ');
+        paint(&mut text, DIM, |out| out.push_str(&layer.class));
+        (text, width)
     })
 }
 
@@ -158,9 +157,8 @@ fn lines_to_text(
 
 /// One cell of a line, after the gap between columns.
 fn cell(out: &mut String, text: &str, width: usize, right: bool, style: Style) {
-    let _ = write!(out, "  {style}");
-    padded(out, text, width, right);
-    let _ = write!(out, "{style:#}");
+    out.push_str("  ");
+    paint(out, style, |out| padded(out, text, width, right));
 }
 
 fn padded(out: &mut String, text: &str, width: usize, right: bool) {

@@ -218,42 +218,54 @@ impl Found {
     }
 }
 
-/// The functions of each of [`PREFIXES`] by the name behind it.
-type Index = [HashMap<SmolStr, Found>; PREFIXES.len()];
+/// The functions of one of [`PREFIXES`] by the name behind it.
+type Index = HashMap<SmolStr, Found>;
 
-fn index() -> &'static Index {
-    static INDEX: OnceLock<Index> = OnceLock::new();
-    INDEX.get_or_init(|| {
-        let mut index = Index::default();
-        for entry in entries() {
-            for ((place, prefix), functions) in PREFIXES.iter().zip(&mut index) {
-                let name = entry.signature.name();
-                let writes = entry.places.holds(METHOD_);
-                let mut add = |written: SmolStr, in_place: bool| {
-                    let found = Found {
-                        entry,
-                        prefix,
-                        written: written.clone(),
-                        name: OnceLock::new(),
-                        is_method: *place == METHOD,
-                        in_place,
-                    };
-                    functions.insert(written, found);
-                };
-                if entry.places.holds(*place) {
-                    add(SmolStr::new_static(name), false);
-                }
-                // `x.add_` and `torch.relu_` write into their tensor, and so does `x += y`.
-                if writes && (*place == METHOD || entry.places.holds(*place)) {
-                    add(format!("{name}_").into(), true);
-                }
-                if *place == OPERATOR && entry.places.holds(OPERATOR) {
-                    add(format!("i{}", name.trim_end_matches('_')).into(), true);
-                }
-            }
+/// The functions behind each of [`PREFIXES`]. An index is made when it is first asked for: most
+/// models call functions of one or two.
+fn indices() -> impl Iterator<Item = (Places, &'static str, &'static OnceLock<Index>)> {
+    static INDICES: [OnceLock<Index>; PREFIXES.len()] = [const { OnceLock::new() }; PREFIXES.len()];
+    let prefixes = PREFIXES.iter().zip(&INDICES);
+    prefixes.map(|((place, prefix), index)| (*place, *prefix, index))
+}
+
+/// The index behind a prefix.
+fn made(
+    (place, prefix, index): (Places, &'static str, &'static OnceLock<Index>),
+) -> &'static Index {
+    index.get_or_init(|| make(place, prefix))
+}
+
+fn make(place: Places, prefix: &'static str) -> Index {
+    let mut index = Index::default();
+    let published = |entry: &&Entry| {
+        entry.places.holds(place) || place == METHOD && entry.places.holds(METHOD_)
+    };
+    for entry in entries().filter(published) {
+        let name = entry.signature.name();
+        let mut add = |written: SmolStr, in_place: bool| {
+            let found = Found {
+                entry,
+                prefix,
+                written: written.clone(),
+                name: OnceLock::new(),
+                is_method: place == METHOD,
+                in_place,
+            };
+            index.insert(written, found);
+        };
+        if entry.places.holds(place) {
+            add(SmolStr::new_static(name), false);
         }
-        index
-    })
+        // `x.add_` and `torch.relu_` write into their tensor, and so does `x += y`.
+        if entry.places.holds(METHOD_) {
+            add(format!("{name}_").into(), true);
+        }
+        if place == OPERATOR {
+            add(format!("i{}", name.trim_end_matches('_')).into(), true);
+        }
+    }
+    index
 }
 
 /// Finds a function by any name that it is written under. Looking for the name that was meant is
@@ -262,13 +274,13 @@ fn look_up(name: &str) -> std::result::Result<&'static Found, &str> {
     let alias = ALIASES
         .iter()
         .find_map(|(short, full)| Some((*full, name.strip_prefix(short)?)));
-    let split = |(prefix, functions): (&str, &'static HashMap<SmolStr, Found>)| match alias {
-        Some((full, rest)) => (full == prefix).then_some((functions, rest)),
-        None => Some((functions, name.strip_prefix(prefix)?)),
+    let behind = |prefix: &str| match alias {
+        Some((full, rest)) => (full == prefix).then_some(rest),
+        None => name.strip_prefix(prefix),
     };
-    let prefixes = PREFIXES.iter().map(|(_, prefix)| *prefix);
-    match prefixes.zip(index()).find_map(split) {
-        Some((functions, short)) => functions.get(short).ok_or(short),
+    let found = indices().find_map(|place| Some((behind(place.1)?, place)));
+    match found {
+        Some((short, place)) => made(place).get(short).ok_or(short),
         None => Err(name),
     }
 }
@@ -280,18 +292,16 @@ pub(crate) fn find(name: &str) -> Result<&'static Found> {
 
 /// Finds a method of tensors.
 pub(crate) fn method(name: &str) -> Result<&'static Found> {
-    let methods = PREFIXES.iter().zip(index());
-    let methods = methods.filter(|((place, _), _)| *place == METHOD);
-    methods
-        .filter_map(|(_, functions)| functions.get(name))
-        .next()
+    indices()
+        .find(|(place, ..)| *place == METHOD)
+        .and_then(|place| made(place).get(name))
         .ok_or_else(|| unknown(&format!("Tensor.{name}"), name))
 }
 
 /// The nearest name where it was looked for, else the nearest anywhere.
 fn unknown(name: &str, short: &str) -> TorchError {
-    let places = || PREFIXES.iter().zip(index());
-    let nearest = |functions: &'static HashMap<SmolStr, Found>| {
+    let places = || indices().map(|place| (place.1, made(place)));
+    let nearest = |functions: &'static Index| {
         let mut names: Vec<&str> = functions.keys().map(SmolStr::as_str).collect();
         names.sort_unstable();
         closest(short, names)
@@ -301,12 +311,12 @@ fn unknown(name: &str, short: &str) -> TorchError {
         .iter()
         .find(|(alias, _)| *alias == owner)
         .map_or(owner, |(_, full)| *full);
-    let asked = places().filter(|((_, prefix), _)| *prefix == owner);
+    let asked = places().filter(|(prefix, _)| *prefix == owner);
     let exact = places().filter(|(_, functions)| functions.contains_key(short));
     let near = exact
         .chain(asked)
         .chain(places())
-        .find_map(|((_, prefix), functions)| Some((*prefix, nearest(functions)?)));
+        .find_map(|(prefix, functions)| Some((prefix, nearest(functions)?)));
     let near = near.map(|(prefix, near)| {
         let written = ALIASES.iter().find(|(_, full)| *full == prefix);
         format!("{}{near}", written.map_or(prefix, |(alias, _)| *alias))

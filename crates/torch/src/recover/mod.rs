@@ -4,9 +4,12 @@
 //! read those as `m.kernel_size`. For the layers of `torch.nn` everything that rules read can be
 //! told from the operator that the layer's `forward` calls and from the shapes of its parameters.
 
+use std::sync::LazyLock;
+
+use foldhash::HashMap;
 use modelcost_core::SmolStr;
 use modelcost_core::dim::Dim;
-use modelcost_core::trace::{Call, CallId, ModuleId, Shape, Target, Trace};
+use modelcost_core::trace::{Call, CallId, Class, ModuleId, Shape, Target, Trace};
 use modelcost_core::value::Value;
 
 mod pools;
@@ -29,17 +32,28 @@ pub fn attributes(trace: &Trace, module: ModuleId, operators: &[CallId]) -> Attr
         module,
         operators,
     };
-    let found = RULES
-        .iter()
-        .find(|(names, _)| names.iter().any(|name| is(class, name)));
     let mut out = Out(Vec::new());
-    if let Some((_, rule)) = found {
+    if let Some(rule) = rule_of(class) {
         rule(&layer, &mut out);
     }
     out.0
 }
 
-fn is(class: &modelcost_core::trace::Class, short: &str) -> bool {
+/// The first rule for a class or one that it derives from.
+fn rule_of(class: &Class) -> Option<Rule> {
+    static BY_NAME: LazyLock<HashMap<&str, usize>> = LazyLock::new(|| {
+        let rows = RULES.iter().enumerate();
+        rows.flat_map(|(at, (names, _))| names.iter().map(move |name| (*name, at)))
+            .collect()
+    });
+    let names = std::iter::once(&class.name).chain(&class.bases);
+    let short = names.map(|name| name.strip_prefix("torch.nn.").unwrap_or(name));
+    let first = short.filter_map(|name| BY_NAME.get(name)).min()?;
+    Some(RULES[*first].1)
+}
+
+/// Whether a class is the layer of this name or derives from it.
+fn is(class: &Class, short: &str) -> bool {
     let matches = |name: &str| name.strip_prefix("torch.nn.") == Some(short) || name == short;
     matches(&class.name) || class.bases.iter().any(|base| matches(base))
 }

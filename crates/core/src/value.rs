@@ -68,17 +68,18 @@ impl Value {
     /// Every tensor inside, depth first.
     pub fn tensors(&self) -> Vec<TensorId> {
         let mut out = Vec::new();
-        self.collect_tensors(&mut out);
+        self.each_tensor(&mut |id| out.push(id));
         out
     }
 
-    fn collect_tensors(&self, out: &mut Vec<TensorId>) {
+    /// Looks at every tensor inside, depth first.
+    pub fn each_tensor(&self, look: &mut impl FnMut(TensorId)) {
         match self {
-            Value::Tensor(id) => out.push(*id),
+            Value::Tensor(id) => look(*id),
             Value::Tuple(items) | Value::List(items) => {
-                items.iter().for_each(|item| item.collect_tensors(out))
+                items.iter().for_each(|item| item.each_tensor(look))
             }
-            Value::Dict(items) => items.iter().for_each(|(_, item)| item.collect_tensors(out)),
+            Value::Dict(items) => items.iter().for_each(|(_, item)| item.each_tensor(look)),
             _ => {}
         }
     }

@@ -32,13 +32,12 @@ pub fn bind(name: &str, op: &str, given: &[Argument]) -> Vec<Argument> {
         return plain(name, given);
     };
     let short = name.rsplit('.').next().unwrap_or(name);
+    let renamed: Vec<_> = RENAMED.iter().filter(|row| row.0 == short).collect();
     let mut out = Vec::with_capacity(signature.parameters.len());
     let mut gap = false;
     for (index, parameter) in signature.parameters.iter().enumerate() {
-        let found = lookup(short, index, &parameter.name, given).or_else(|| {
-            let value = implied(&parameter.name, op)?;
-            Some(value)
-        });
+        let found = lookup(&renamed, index, &parameter.name, given);
+        let found = found.or_else(|| implied(&parameter.name, op));
         match found {
             Some(value) => out.push(Argument {
                 name: parameter.name.clone(),
@@ -68,14 +67,17 @@ pub fn bind(name: &str, op: &str, given: &[Argument]) -> Vec<Argument> {
     if bound { out } else { plain(name, given) }
 }
 
-fn lookup(function: &str, index: usize, parameter: &str, given: &[Argument]) -> Option<Value> {
+fn lookup(
+    renamed: &[&(&str, &str, &str)],
+    index: usize,
+    parameter: &str,
+    given: &[Argument],
+) -> Option<Value> {
     let named = |name: &str| {
         let found = given.iter().find(|argument| argument.name == name)?;
         Some(found.value.clone())
     };
-    let renamed = RENAMED
-        .iter()
-        .find(|(name, own, _)| *name == function && *own == parameter);
+    let renamed = renamed.iter().find(|(_, own, _)| *own == parameter);
     if let Some((_, _, theirs)) = renamed
         && let Some(value) = named(theirs)
     {

@@ -44,7 +44,8 @@ pub fn emit(
         return false;
     };
     layout::mend(builder.trace_mut(), nodes);
-    frames::flow(&mut frames, nodes, &root.output.tensors());
+    let tensors = builder.trace().tensors.len();
+    frames::flow(&mut frames, nodes, &root.output.tensors(), tensors);
     for frame in &frames {
         if let Some(id) = tree.by_path.get(&frame.entry.path) {
             let module = &mut builder.trace_mut().modules[id.index()];
@@ -103,10 +104,11 @@ fn begins_again(entry: &Entry<'_>, first: &Flat<'_>, node: &Flat<'_>) -> bool {
         && first.torch_fn.rsplit(';').next() == node.torch_fn.rsplit(';').next()
 }
 
-/// The paths of the modules that own a parameter or buffer, by its tensor.
-fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> HashMap<TensorId, Vec<SmolStr>> {
-    let mut out: HashMap<TensorId, Vec<SmolStr>> = HashMap::default();
+/// The parameters and buffers with the paths of the modules that own them, in the order of their
+/// tensors.
+fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> Vec<(TensorId, SmolStr)> {
     let trace = builder.trace();
+    let mut out: Vec<(TensorId, SmolStr)> = Vec::new();
     for (path, id) in &tree.by_path {
         let module = trace.module(*id);
         let parameters = module.parameters.iter().filter_map(|(_, id)| *id);
@@ -115,10 +117,9 @@ fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> HashMap<TensorId, Vec<Smol
             .buffers
             .iter()
             .map(|(_, id)| trace.buffers[id.index()].tensor);
-        for tensor in tensors.chain(buffers) {
-            out.entry(tensor).or_default().push(path.clone());
-        }
+        out.extend(tensors.chain(buffers).map(|tensor| (tensor, path.clone())));
     }
+    out.sort_unstable_by_key(|(tensor, _)| *tensor);
     out
 }
 
@@ -131,20 +132,21 @@ pub struct Emitter<'e, 'a> {
     pub nodes: &'e [Flat<'a>],
     stacks: &'e Stacks<'a>,
     frames: &'e [Frame<'a>],
-    owners: HashMap<TensorId, Vec<SmolStr>>,
-    /// How often a line has called a function, by call of a module.
-    lines: HashMap<(usize, String), usize>,
+    owners: Vec<(TensorId, SmolStr)>,
+    /// How often a line has called a function, by call of a module, function and stack trace.
+    lines: HashMap<(usize, &'e str, &'e str), usize>,
     /// The statement that is being executed: whose call it is part of, and its stack trace.
-    statement: Option<(usize, String)>,
+    statement: Option<(usize, &'e str)>,
     doubts: Doubts,
     root: Option<Root>,
 }
 
-impl<'a> Emitter<'_, 'a> {
+impl<'e, 'a> Emitter<'e, 'a> {
     fn frame(&mut self, index: usize) {
-        let frame = &self.frames[index];
-        let path = frame.entry.path.clone();
-        let Some(module) = self.tree.by_path.get(&path).copied() else {
+        let (frames, nodes) = (self.frames, self.nodes);
+        let frame = &frames[index];
+        let path = &frame.entry.path;
+        let Some(module) = self.tree.by_path.get(path).copied() else {
             return;
         };
         let class = self.builder.trace().module(module).class.clone();
@@ -153,7 +155,7 @@ impl<'a> Emitter<'_, 'a> {
         let (arguments, output) = match root {
             Some(root) => (root.arguments, root.output),
             None => (
-                self.module_arguments(&class, frame, &path),
+                self.module_arguments(&class, frame, path),
                 self.module_output(&class, frame),
             ),
         };
@@ -168,23 +170,16 @@ impl<'a> Emitter<'_, 'a> {
                     at += 1;
                 }
                 Item::Node(first) => {
-                    let torch_fn = self.nodes[first].torch_fn.clone();
-                    let same = |item: &&Item| match item {
-                        Item::Node(node) => {
-                            !torch_fn.is_empty() && self.nodes[*node].torch_fn == torch_fn
-                        }
-                        Item::Frame(_) => false,
+                    let torch_fn = &nodes[first].torch_fn;
+                    let same = |item: &Item| match item {
+                        Item::Node(node) if nodes[*node].torch_fn == *torch_fn => Some(*node),
+                        _ => None,
                     };
-                    let count = frame.items[at + 1..].iter().take_while(same).count();
-                    let group: Vec<usize> = frame.items[at..=at + count]
-                        .iter()
-                        .filter_map(|item| match item {
-                            Item::Node(node) => Some(*node),
-                            Item::Frame(_) => None,
-                        })
-                        .collect();
+                    let rest = frame.items[at + 1..].iter().map_while(same);
+                    let rest = rest.filter(|_| !torch_fn.is_empty());
+                    let group: Vec<usize> = std::iter::once(first).chain(rest).collect();
                     self.group(index, &class, &group);
-                    at += count + 1;
+                    at += group.len();
                 }
             }
         }
@@ -237,14 +232,14 @@ impl<'a> Emitter<'_, 'a> {
 
     /// Whether a tensor is a parameter or buffer of a module or of one inside it.
     fn owned_by(&self, tensor: TensorId, path: &str) -> bool {
-        let Some(owners) = self.owners.get(&tensor) else {
-            return false;
-        };
-        path.is_empty()
-            || owners.iter().any(|owner| {
-                let rest = owner.strip_prefix(path);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            })
+        let from = self.owners.partition_point(|(other, _)| *other < tensor);
+        let mut owners = self.owners[from..]
+            .iter()
+            .take_while(|(other, _)| *other == tensor);
+        owners.any(|(_, owner)| {
+            let rest = owner.strip_prefix(path);
+            path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
     }
 
     /// A layer that computes with a parameter owns it, though the program may know the parameter
@@ -417,50 +412,45 @@ impl<'a> Emitter<'_, 'a> {
 
     /// The nodes of one function call.
     fn group(&mut self, frame: usize, class: &Class, group: &[usize]) {
-        let Some(first) = group.first().map(|index| &self.nodes[*index]) else {
+        let nodes = self.nodes;
+        let Some(first) = group.first().map(|index| &nodes[*index]) else {
             return;
         };
-        let line = first.line.clone().into_owned();
+        let (line, stack_trace): (&'e str, &'e str) = (&first.line, &first.frame);
         let function_name = first.torch_fn.split_once(';').map_or("", |(_, name)| name);
-        let statement = Some((frame, first.frame.to_string()));
+        let statement = Some((frame, stack_trace));
         if self.statement != statement {
             let next = CallId::new(self.builder.trace().calls.len());
-            self.builder
-                .trace_mut()
-                .lines
-                .push((next, line.as_str().into()));
+            self.builder.trace_mut().lines.push((next, line.into()));
             self.statement = statement;
         }
-        let key = (frame, format!("{function_name} {}", &first.frame));
+        let key = (frame, function_name, stack_trace);
         let count = self.lines.entry(key).or_insert(0);
         let source = Source {
-            line: &line,
-            frame: &first.frame,
+            line,
+            frame: stack_trace,
             class: &class.name,
             occurrence: *count,
         };
         let occurrence = *count;
         *count += 1;
         let named = function::name(&first.torch_fn, first.source_fn, &first.op, &source);
-        let named = named.filter(|named| self.is_seen(frame, class, named, &line, &first.frame));
-        let calls: Vec<Call> = group
-            .iter()
-            .map(|index| operators::call(&self.nodes[*index]))
-            .collect();
+        let named = named.filter(|named| self.is_seen(frame, class, named, line, stack_trace));
+        let calls = group.iter().map(|index| operators::call(&nodes[*index]));
+        let calls: Vec<Call<'_>> = calls.collect();
         let Some(named) = named else {
             calls.iter().for_each(|call| self.operator(call));
             return;
         };
         if named.guessed {
-            self.doubts
-                .add(Doubt::Infix, || example(&named.name, &line));
+            self.doubts.add(Doubt::Infix, || example(&named.name, line));
         }
         // A function of torch.nn.functional that hands on to another one of them.
-        let outer = operators::caller(&named.name, &line);
+        let outer = operators::caller(&named.name, line);
         let mut arguments = operators::function_arguments(self, &named.name, &calls);
         if !class.is("torch.nn.Upsample")
             && let Some(doubt) =
-                written::amend(&named.name, &calls[0].op, &line, occurrence, &mut arguments)
+                written::amend(&named.name, &calls[0].op, line, occurrence, &mut arguments)
         {
             self.doubts
                 .add(Doubt::Arguments, || format!("in `{line}`: {doubt}"));
@@ -480,7 +470,7 @@ impl<'a> Emitter<'_, 'a> {
                     let arguments = bind(&inner, &call.op, &call.arguments);
                     self.builder.begin(Target::Function(inner), arguments, None);
                     self.operator(call);
-                    self.builder.end(call.output.clone());
+                    self.builder.end(call.output.as_ref().clone());
                 }
                 _ => self.operator(call),
             }
@@ -518,21 +508,23 @@ impl<'a> Emitter<'_, 'a> {
         }
     }
 
-    fn operator(&mut self, call: &Call) {
+    fn operator(&mut self, call: &Call<'_>) {
         let arguments = complete(
             modelcost_torch::operators::signature(&call.op),
             &call.arguments,
         );
         let target = Target::Operator(call.op.clone());
-        let id = self.builder.begin(target, arguments.clone(), None);
+        let id = self.builder.begin(target, Vec::new(), None);
         modelcost_torch::dispatch::expand(self.builder, &call.op, &arguments, &call.output);
-        for tensor in call.output.tensors() {
-            let origin = &mut self.builder.trace_mut().tensors[tensor.index()].origin;
+        let trace = self.builder.trace_mut();
+        trace.calls[id.index()].arguments = arguments;
+        call.output.each_tensor(&mut |tensor| {
+            let origin = &mut trace.tensors[tensor.index()].origin;
             if *origin == Origin::Constant {
                 *origin = Origin::Call(id);
             }
-        }
-        self.builder.end(call.output.clone());
+        });
+        self.builder.end(call.output.as_ref().clone());
     }
 }
 

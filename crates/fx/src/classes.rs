@@ -3,13 +3,13 @@
 //! A program has the qualified name of a class and nothing of its bases. Those of `torch.nn` and
 //! torchvision are in the table; a user's class is known by what it does.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::LazyLock;
 
 use modelcost_core::trace::Class;
 use smol_str::SmolStr;
 
-/// Classes that derive from others (torch 2.15.0, torchvision 0.29.2; `__mro__` without
+/// Classes that derive from others, in the order of their names (torch 2.15.0, torchvision 0.29.2; `__mro__` without
 /// `torch.nn.Module`).
 #[rustfmt::skip]
 const BASES: &[(&str, &[&str])] = &[
@@ -110,9 +110,12 @@ const BASES: &[(&str, &[&str])] = &[
 /// Classes of `torch.nn.modules` that `torch.nn` does not publish.
 const UNPUBLISHED: &[&str] = &["NonDynamicallyQuantizableLinear"];
 
+/// The libraries of [`LAYERS`].
+const LIBRARIES: [&str; 2] = ["timm.", "transformers."];
+
 /// The layers that classes of model libraries derive from. Of those libraries no other class
 /// derives from one.
-static LIBRARIES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+static LAYERS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     let lines = include_str!("bases.txt").lines();
     let rows = lines.filter(|line| !line.starts_with('#'));
     rows.filter_map(|line| line.split_once(' ')).collect()
@@ -129,12 +132,18 @@ pub fn is_listed(class: &Class) -> bool {
 /// A class by the name that a program has for it.
 pub fn class(written: &str) -> Class {
     let name = canonical(written);
-    let known = BASES.iter().find(|(class, _)| *class == name);
+    let known = BASES.binary_search_by_key(&name.as_str(), |(class, _)| class);
     let mut bases: Vec<SmolStr> = match known {
-        Some((_, bases)) => bases.iter().map(|base| SmolStr::new_static(base)).collect(),
-        None => Vec::new(),
+        Ok(at) => BASES[at]
+            .1
+            .iter()
+            .map(|base| SmolStr::new_static(base))
+            .collect(),
+        Err(_) => Vec::new(),
     };
-    if let Some(layer) = LIBRARIES.get(name.as_str()) {
+    if LIBRARIES.iter().any(|library| name.starts_with(library))
+        && let Some(layer) = LAYERS.get(name.as_str())
+    {
         let layer = class(layer);
         bases.push(layer.name);
         bases.extend(layer.bases);
@@ -156,7 +165,7 @@ fn canonical(written: &str) -> SmolStr {
         (!private).then_some(name)
     });
     match published {
-        Some(name) => format!("torch.nn.{name}").into(),
+        Some(name) => ["torch.nn.", name].concat().into(),
         None => written.into(),
     }
 }
@@ -169,6 +178,13 @@ pub fn is_torch(class: &Class) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables() {
+        assert!(BASES.is_sorted_by_key(|(class, _)| *class));
+        let library = |class: &str| LIBRARIES.iter().any(|library| class.starts_with(library));
+        assert!(LAYERS.keys().all(|class| library(class)));
+    }
 
     #[test]
     fn names_and_bases() {

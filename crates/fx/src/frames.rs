@@ -1,6 +1,5 @@
 //! Module calls: contiguous runs of nodes with the same stack entry, and what flows in and out.
 
-use foldhash::{HashMap, HashSet};
 use modelcost_core::trace::TensorId;
 
 use crate::flat::Flat;
@@ -109,48 +108,48 @@ pub fn cut<'a>(
     Some(frames)
 }
 
-/// Finds out what flows into and out of every call. `returned` are the program's outputs.
-pub fn flow(frames: &mut [Frame<'_>], nodes: &[Flat<'_>], returned: &[TensorId]) {
+/// Finds out what flows into and out of every call. `returned` are the program's outputs, and
+/// `tensors` is how many tensors there are.
+pub fn flow(frames: &mut [Frame<'_>], nodes: &[Flat<'_>], returned: &[TensorId], tensors: usize) {
     let parents = parents(frames);
     let innermost = innermost(frames, nodes.len());
-    let mut made: HashMap<TensorId, usize> = HashMap::default();
-    let mut last_use: HashMap<TensorId, usize> = HashMap::default();
+    // By tensor: the node that makes it and the last one that uses it.
+    let mut made: Vec<Option<usize>> = vec![None; tensors];
+    let mut last_use: Vec<Option<usize>> = vec![None; tensors];
     let mut order: Vec<(usize, TensorId)> = Vec::new();
-    let mut seen: HashSet<(usize, TensorId)> = HashSet::default();
     for (index, node) in nodes.iter().enumerate() {
         for argument in &node.arguments {
-            for tensor in argument.value.tensors() {
-                last_use.insert(tensor, index);
-                let at = made.get(&tensor).copied();
+            argument.value.each_tensor(&mut |tensor| {
+                let made = made[tensor.index()];
+                let used = last_use[tensor.index()].replace(index);
                 let mut frame = Some(innermost[index]);
                 while let Some(current) = frame {
-                    // Made inside this call, so inside all calls around it too.
-                    if at.is_some_and(|at| at >= frames[current].start)
-                        || !seen.insert((current, tensor))
-                    {
+                    // Made or used before inside this call, so inside all calls around it too.
+                    let start = frames[current].start;
+                    if made.max(used).is_some_and(|at| at >= start) {
                         break;
                     }
                     frames[current].inputs.push(tensor);
                     frame = parents[current];
                 }
-            }
+            });
         }
-        for tensor in node.output.tensors() {
-            if made.insert(tensor, index).is_none() {
+        node.output.each_tensor(&mut |tensor| {
+            if made[tensor.index()].replace(index).is_none() {
                 order.push((index, tensor));
             }
-        }
+        });
     }
     for tensor in returned {
-        last_use.insert(*tensor, usize::MAX);
+        last_use[tensor.index()] = Some(usize::MAX);
     }
     for (index, tensor) in order {
-        let Some(last) = last_use.get(&tensor) else {
+        let Some(last) = last_use[tensor.index()] else {
             continue;
         };
         let mut frame = Some(innermost[index]);
         while let Some(current) = frame {
-            if *last < frames[current].end {
+            if last < frames[current].end {
                 break;
             }
             frames[current].outputs.push(tensor);

@@ -1,7 +1,5 @@
 //! What the program does not say of modules and what they do tells.
 
-use std::collections::HashMap;
-
 use modelcost_core::trace::{CallId, Class, Module, ModuleId, Target, Trace, TraceBuilder};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
@@ -13,18 +11,16 @@ use crate::{classes, known};
 /// Gives a class to modules that were never called, and bases to users' classes.
 pub fn classes(builder: &mut TraceBuilder, nodes: &[Flat<'_>], doubts: &mut Doubts) {
     let trace = builder.trace_mut();
-    let mut parents: HashMap<ModuleId, (ModuleId, SmolStr)> = HashMap::new();
+    let mut parents: Vec<Option<(ModuleId, SmolStr)>> = vec![None; trace.modules.len()];
     for (index, module) in trace.modules.iter().enumerate() {
         for (name, child) in &module.children {
-            parents
-                .entry(*child)
-                .or_insert_with(|| (ModuleId::new(index), name.clone()));
+            parents[child.index()].get_or_insert_with(|| (ModuleId::new(index), name.clone()));
         }
     }
-    for index in 0..trace.modules.len() {
+    for (index, parent) in parents.iter().enumerate() {
         if trace.modules[index].class.name.is_empty() {
             let id = ModuleId::new(index);
-            let parent = parents.get(&id);
+            let parent = parent.as_ref();
             let child = parent.and_then(|(parent, name)| child(&trace.module(*parent).class, name));
             let name = parent.map_or("", |(_, name)| name.as_str());
             let class = child.unwrap_or_else(|| {

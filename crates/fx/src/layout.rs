@@ -4,7 +4,7 @@
 //! of one element is not always what `view` makes of it on real tensors, and a convolution of one
 //! image decides by that stride whether its output is channels last.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{TensorId, Trace};
@@ -13,7 +13,7 @@ use crate::flat::Flat;
 
 /// Forgets the strides of what follows from such a stride; they are put back from the views.
 pub fn mend(trace: &mut Trace, nodes: &[Flat<'_>]) {
-    let mut wrong: HashSet<TensorId> = HashSet::new();
+    let mut wrong: HashSet<TensorId> = HashSet::default();
     for (index, node) in nodes.iter().enumerate() {
         let (Some(input), Some(output)) = (input(node), node.output.tensor()) else {
             continue;

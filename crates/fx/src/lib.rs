@@ -29,6 +29,6 @@ pub use calls::{Root, emit};
 pub use flat::{Flat, Scope};
 pub use frames::MAX_DEPTH;
 pub use function::{assigned, is_builtin_functional};
-pub use modules::{Called, Kind, State, Tree, called, every_path, tree};
+pub use modules::{Called, Kind, State, Storage, Tree, called, every_path, tree};
 pub use replay::{Refusal, replay};
 pub use stack::{Entry, StackId, Stacks};

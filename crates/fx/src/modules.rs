@@ -1,9 +1,6 @@
 //! The tree of modules with what they own, put together from every path that a program names.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use foldhash::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use modelcost_core::dtype::DType;
 use modelcost_core::trace::{
     BufferId, Module, ModuleId, ParameterId, Shape, TensorId, TraceBuilder,
@@ -12,7 +9,7 @@ use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
 use crate::flat::Scope;
-use crate::stack::Stacks;
+use crate::stack::Entry;
 
 /// A parameter or buffer under one of its names.
 #[derive(Clone, Debug)]
@@ -30,9 +27,18 @@ pub struct State<'a> {
     /// The name of its value in the graph.
     pub value: Option<&'a str>,
     /// Which storage holds it: tied parameters share one.
-    pub storage: String,
+    pub storage: Storage<'a>,
     /// What it is.
     pub kind: Kind,
+}
+
+/// What holds a parameter or buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storage<'a> {
+    /// A file of the archive.
+    File(&'a str),
+    /// What holds the parameter or buffer of this full name, where the program says no more.
+    Name(&'a str),
 }
 
 /// What a state is.
@@ -75,49 +81,35 @@ pub fn tree<'a>(
     called: &[Called<'a>],
     states: Vec<State<'a>>,
 ) -> Tree<'a> {
-    let mut classes: HashMap<SmolStr, &str> = HashMap::default();
-    let mut identities: HashMap<SmolStr, u64> = HashMap::default();
-    for module in called {
-        classes.entry(module.path.clone()).or_insert(module.class);
-        if let Some(identity) = module.identity {
-            identities.entry(module.path.clone()).or_insert(identity);
-        }
-    }
-    let Same {
-        by_path: same,
-        open,
-    } = same_modules(paths, &states, &classes, &identities);
-    let mut tree = Tree {
-        by_path: HashMap::default(),
-        values: Scope::default(),
-        same: open,
-    };
-    let mut children: HashMap<(ModuleId, SmolStr), ModuleId> = HashMap::default();
-    for path in paths {
-        let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
-        let name = path.rsplit('.').next().unwrap_or(path);
-        let parent_id = tree.by_path.get(parent).copied();
+    let listing = Listing::new(paths, called, &states);
+    let same = same_modules(&listing, &states);
+    let mut ids: Vec<ModuleId> = Vec::with_capacity(paths.len());
+    let mut children: HashMap<(ModuleId, &str), ModuleId> = HashMap::with_capacity(paths.len());
+    for (at, path) in listing.paths.iter().enumerate() {
+        let place = path.parent.map(|parent| (ids[parent], path.name));
         // Below the second name of a module everything is there already.
-        let place = parent_id.map(|parent| (parent, SmolStr::new(name)));
-        let existing = place
-            .as_ref()
-            .and_then(|place| children.get(place).copied());
-        if let Some(existing) = existing {
-            tree.by_path.insert(path.clone(), existing);
+        if let Some(existing) = place.and_then(|place| children.get(&place)) {
+            ids.push(*existing);
             continue;
         }
-        let canonical = &same[path];
-        let id = match tree.by_path.get(canonical) {
+        let id = match ids.get(same.canonical[at]) {
             Some(id) => *id,
             None => builder.module(Module::default()),
         };
-        tree.by_path.insert(path.clone(), id);
-        if let (Some(place), false) = (place, path.is_empty()) {
-            builder.add_child(place.0, place.1.clone(), id);
-            children.insert(place, id);
+        ids.push(id);
+        if let Some((parent, name)) = place {
+            builder.add_child(parent, name, id);
+            children.insert((parent, name), id);
         }
     }
-    register(builder, &mut tree, states);
+    let mut tree = Tree {
+        by_path: paths.iter().cloned().zip(ids.iter().copied()).collect(),
+        values: Scope::default(),
+        same: same.open,
+    };
+    let owners = listing.owners;
+    let owned = owners.into_iter().map(|owner| owner.map(|at| ids[at]));
+    register(builder, &mut tree, owned.zip(states));
     tree
 }
 
@@ -126,17 +118,96 @@ pub fn every_path(listed: impl IntoIterator<Item = SmolStr>) -> Vec<SmolStr> {
     let mut out: Vec<SmolStr> = vec![SmolStr::default()];
     let mut seen: HashSet<SmolStr> = out.iter().cloned().collect();
     for path in listed {
+        // Most are listed once for each of their parameters.
+        if seen.contains(&path) {
+            continue;
+        }
         for (at, _) in path.match_indices('.') {
-            let parent = SmolStr::new(&path[..at]);
-            if seen.insert(parent.clone()) {
+            if !seen.contains(&path[..at]) {
+                let parent = SmolStr::new(&path[..at]);
+                seen.insert(parent.clone());
                 out.push(parent);
             }
         }
-        if seen.insert(path.clone()) {
-            out.push(path);
-        }
+        seen.insert(path.clone());
+        out.push(path);
     }
     out
+}
+
+/// A path and what the program says of what is there.
+struct Listed<'l> {
+    /// Its last part.
+    name: &'l str,
+    /// The path above it; the root has none.
+    parent: Option<usize>,
+    /// How many parts it has.
+    depth: usize,
+    class: Option<&'l str>,
+    identity: Option<u64>,
+    /// The parameters and buffers that are registered there.
+    states: Vec<usize>,
+    /// The paths directly below it.
+    below: Vec<usize>,
+}
+
+/// All paths; everything else refers to them by number.
+struct Listing<'l> {
+    texts: &'l [SmolStr],
+    paths: Vec<Listed<'l>>,
+    /// The path that owns each parameter and buffer.
+    owners: Vec<Option<usize>>,
+}
+
+impl<'l> Listing<'l> {
+    fn new(texts: &'l [SmolStr], called: &[Called<'l>], states: &[State<'_>]) -> Listing<'l> {
+        let mut numbers: HashMap<&str, usize> = HashMap::with_capacity(texts.len());
+        let mut paths: Vec<Listed<'l>> = Vec::with_capacity(texts.len());
+        for (at, text) in texts.iter().enumerate() {
+            numbers.insert(text, at);
+            let (above, name) = text.rsplit_once('.').unwrap_or(("", text));
+            let parent = numbers.get(above).copied().filter(|_| !text.is_empty());
+            let depth = parent.map_or(0, |parent| {
+                paths[parent].below.push(at);
+                paths[parent].depth + 1
+            });
+            paths.push(Listed {
+                name,
+                parent,
+                depth,
+                class: None,
+                identity: None,
+                states: Vec::new(),
+                below: Vec::new(),
+            });
+        }
+        for module in called {
+            if let Some(at) = numbers.get(module.path.as_str()) {
+                let path = &mut paths[*at];
+                path.class = path.class.or(Some(module.class));
+                path.identity = path.identity.or(module.identity);
+            }
+        }
+        let owner = |(index, state): (usize, &State<'_>)| {
+            let at = numbers.get(state.owner.as_str()).copied()?;
+            paths[at].states.push(index);
+            Some(at)
+        };
+        let owners = states.iter().enumerate().map(owner).collect();
+        Listing {
+            texts,
+            paths,
+            owners,
+        }
+    }
+}
+
+/// Something that is registered in a module.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Part<'p> {
+    State(&'p str, Storage<'p>),
+    /// A module by the number of its content.
+    Module(&'p str, usize),
 }
 
 /// What is registered in a module and below it.
@@ -151,7 +222,7 @@ struct Content {
 /// Which paths lead to one module.
 struct Same {
     /// For each path the first one that leads to the same module object.
-    by_path: HashMap<SmolStr, SmolStr>,
+    canonical: Vec<usize>,
     /// Paths with the same content, where that may be chance.
     open: Vec<(SmolStr, SmolStr)>,
 }
@@ -161,117 +232,102 @@ struct Same {
 /// Dynamo writes the object's identity. Otherwise two paths are one module if all that is
 /// registered under them is in the same storages, and those are more than one: a single weight that
 /// two layers have in common is what people tie.
-fn same_modules(
-    paths: &[SmolStr],
-    states: &[State<'_>],
-    classes: &HashMap<SmolStr, &str>,
-    identities: &HashMap<SmolStr, u64>,
-) -> Same {
-    let mut open = Vec::new();
-    let mut contents: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
-    for state in states {
-        let entry = contents.entry(&state.owner).or_default();
-        entry.push((&state.name, &state.storage));
-    }
-    let mut below: HashMap<&str, Vec<(&str, &str)>> = HashMap::default();
-    for path in paths {
-        let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
-        if !path.is_empty() {
-            below.entry(parent).or_default().push((name, path));
-        }
-    }
+fn same_modules(listing: &Listing<'_>, states: &[State<'_>]) -> Same {
+    let paths = &listing.paths;
+    let mut open: Vec<(usize, usize)> = Vec::new();
     // Bottom up: a module is known by what it owns and by the modules below it.
-    let mut order: Vec<&SmolStr> = paths.iter().collect();
-    order.sort_by_key(|path| {
-        std::cmp::Reverse(path.matches('.').count() + !path.is_empty() as usize)
-    });
-    let mut kinds: HashMap<String, Content> = HashMap::default();
-    let mut found: HashMap<&str, Content> = HashMap::default();
-    let mut first: HashMap<usize, SmolStr> = HashMap::default();
-    let mut by_identity: HashMap<u64, SmolStr> = HashMap::default();
-    let mut out: HashMap<SmolStr, SmolStr> = HashMap::default();
-    for path in order {
-        let mut canonical = path.clone();
-        let mut text = String::new();
-        let mut states = 0;
-        for (name, storage) in contents.get(path.as_str()).into_iter().flatten() {
-            let _ = write!(text, "{name}={storage};");
-            states += 1;
-        }
-        for (name, child) in below.get(path.as_str()).into_iter().flatten() {
-            let child = found.get(*child).copied().unwrap_or_default();
-            let _ = write!(text, "{name}:{};", child.number);
-            states += child.states;
-        }
-        let number = kinds.len();
-        let content = *kinds.entry(text).or_insert(Content { number, states });
-        found.insert(path.as_str(), content);
+    let mut order: Vec<usize> = (0..paths.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(paths[*at].depth));
+    let mut kinds: HashMap<Vec<Part<'_>>, Content> = HashMap::with_capacity(paths.len());
+    let mut found = vec![Content::default(); paths.len()];
+    // The first path of each kind.
+    let mut first: Vec<Option<usize>> = vec![None; paths.len()];
+    let mut by_identity: HashMap<u64, usize> = HashMap::default();
+    let mut canonical: Vec<usize> = (0..paths.len()).collect();
+    for at in order {
+        let path = &paths[at];
+        let own = path.states.iter().map(|index| {
+            let state = &states[*index];
+            Part::State(&state.name, state.storage)
+        });
+        let below = path.below.iter();
+        let inside = below.map(|child| Part::Module(paths[*child].name, found[*child].number));
+        let content = Content {
+            number: kinds.len(),
+            states: path.states.len()
+                + path
+                    .below
+                    .iter()
+                    .map(|child| found[*child].states)
+                    .sum::<usize>(),
+        };
+        let content = *kinds.entry(own.chain(inside).collect()).or_insert(content);
+        found[at] = content;
         if content.states > 0 {
-            match first.get(&content.number) {
+            match first[content.number] {
                 Some(earlier) => {
-                    let (a, b) = (classes.get(earlier), classes.get(path));
+                    let (a, b) = (paths[earlier].class, path.class);
                     let may_be = a.is_none() || b.is_none() || a == b;
                     if may_be && content.states > 1 {
-                        canonical = earlier.clone();
+                        canonical[at] = earlier;
                     }
                     // A layer that shares all of several tensors is the same layer; one weight may
                     // be tied, and a container may hold what another one holds.
-                    let holds = contents.get(path.as_str()).map_or(0, Vec::len);
-                    if holds < 2 && a == b && a.is_some() {
-                        open.push((earlier.clone(), path.clone()));
+                    if path.states.len() < 2 && a == b && a.is_some() {
+                        open.push((earlier, at));
                     }
                 }
+                None => first[content.number] = Some(at),
+            }
+        }
+        if let Some(identity) = path.identity {
+            open.retain(|(_, other)| *other != at);
+            match by_identity.get(&identity) {
+                Some(earlier) => canonical[at] = *earlier,
                 None => {
-                    first.insert(content.number, path.clone());
+                    by_identity.insert(identity, canonical[at]);
                 }
             }
         }
-        if let Some(identity) = identities.get(path) {
-            open.retain(|(_, other)| other != path);
-            match by_identity.get(identity) {
-                Some(earlier) => canonical = earlier.clone(),
-                None => {
-                    by_identity.insert(*identity, canonical.clone());
-                }
-            }
+        if path.parent.is_none() {
+            canonical[at] = at;
         }
-        if path.is_empty() {
-            canonical = SmolStr::default();
-        }
-        out.insert(path.clone(), canonical);
     }
     // The module belongs to the path that comes first in the tree, not to the deepest.
-    let mut representative: HashMap<SmolStr, SmolStr> = HashMap::default();
-    for path in paths {
-        let canonical = out[path].clone();
-        representative
-            .entry(canonical)
-            .or_insert_with(|| path.clone());
+    let mut representative: Vec<Option<usize>> = vec![None; paths.len()];
+    for (at, canonical) in canonical.iter_mut().enumerate() {
+        *canonical = *representative[*canonical].get_or_insert(at);
     }
-    out.values_mut()
-        .for_each(|canonical| *canonical = representative[canonical].clone());
     // Below a pair of one module all is one, too.
-    open.retain(|(a, b)| {
-        let parent = |path: &SmolStr| {
-            let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
-            (out.get(parent).cloned(), SmolStr::new(name))
-        };
-        parent(a) != parent(b)
-    });
-    Same { by_path: out, open }
+    let place = |at: usize| {
+        let parent = paths[at].parent.map(|parent| canonical[parent]);
+        (parent, paths[at].name)
+    };
+    let open = open.into_iter().filter(|(a, b)| place(*a) != place(*b));
+    let text = |at: usize| listing.texts[at].clone();
+    Same {
+        open: open.map(|(a, b)| (text(a), text(b))).collect(),
+        canonical,
+    }
 }
 
 /// Registers parameters and buffers with their modules.
-fn register<'a>(builder: &mut TraceBuilder, tree: &mut Tree<'a>, states: Vec<State<'a>>) {
-    let mut parameters: HashMap<String, ParameterId> = HashMap::default();
-    let mut buffers: HashMap<String, BufferId> = HashMap::default();
-    for state in states {
-        let Some(owner) = tree.by_path.get(&state.owner).copied() else {
+fn register<'a>(
+    builder: &mut TraceBuilder,
+    tree: &mut Tree<'a>,
+    states: impl Iterator<Item = (Option<ModuleId>, State<'a>)>,
+) {
+    let count = states.size_hint().0;
+    tree.values.reserve(count);
+    let mut parameters: HashMap<Storage<'a>, ParameterId> = HashMap::with_capacity(count);
+    let mut buffers: HashMap<Storage<'a>, BufferId> = HashMap::with_capacity(count);
+    for (owner, state) in states {
+        let Some(owner) = owner else {
             continue;
         };
         let full = match state.owner.as_str() {
             "" => state.name.clone(),
-            owner => format!("{owner}.{}", state.name).into(),
+            owner => [owner, ".", &state.name].concat().into(),
         };
         let tensor: TensorId = match state.kind {
             Kind::Parameter => {
@@ -316,16 +372,14 @@ fn register<'a>(builder: &mut TraceBuilder, tree: &mut Tree<'a>, states: Vec<Sta
     }
 }
 
-/// What the stacks say of modules, each path once.
-pub fn called<'a>(stacks: &Stacks<'a>) -> Vec<Called<'a>> {
-    let mut seen = HashSet::default();
-    let entries = stacks.entries();
-    entries
-        .filter(|entry| seen.insert(entry.path.clone()))
-        .map(|entry| Called {
-            path: entry.path.clone(),
-            identity: entry.identity(),
-            class: entry.class,
-        })
-        .collect()
+/// What stacks say of modules, each path once.
+pub fn called<'e, 'a: 'e>(entries: impl Iterator<Item = &'e Entry<'a>>) -> Vec<Called<'a>> {
+    let mut seen: HashSet<&str> = HashSet::default();
+    let first = entries.filter(|entry| seen.insert(entry.path.as_str()));
+    let called = first.map(|entry| Called {
+        path: entry.path.clone(),
+        identity: entry.identity(),
+        class: entry.class,
+    });
+    called.collect()
 }

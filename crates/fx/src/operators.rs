@@ -1,5 +1,7 @@
 //! What is special about single operators and the classes and functions around them.
 
+use std::borrow::Cow;
+
 use modelcost_core::trace::{Argument, Class, Origin, Passed, Shape, TensorId};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
@@ -10,25 +12,26 @@ use crate::flat::Flat;
 use crate::frames::{Frame, Item};
 
 /// An operator call as PyTorch would have made it before dispatch.
-pub struct Call {
+pub struct Call<'n> {
     /// `aten.batch_norm`
     pub op: SmolStr,
     /// Its arguments.
-    pub arguments: Vec<Argument>,
+    pub arguments: Cow<'n, [Argument]>,
     /// Its output.
-    pub output: Value,
+    pub output: Cow<'n, Value>,
 }
 
 /// The operator that a node stands for. Programs of torch 2.5 have some that export decomposed.
-pub fn call(node: &Flat<'_>) -> Call {
-    let (mut op, mut arguments, mut output) =
-        (node.op.clone(), node.arguments.clone(), node.output.clone());
+pub fn call<'n>(node: &'n Flat<'_>) -> Call<'n> {
+    let mut op = node.op.clone();
+    let mut arguments = Cow::Borrowed(node.arguments.as_slice());
+    let mut output = Cow::Borrowed(&node.output);
     match op.as_str() {
         "aten._native_batch_norm_legit_no_training" | "aten._native_batch_norm_legit" => {
             op = SmolStr::new_static("aten.batch_norm");
-            output = first_tensor(&output);
+            output = Cow::Owned(first_tensor(&output));
             if !arguments.iter().any(|argument| argument.name == "training") {
-                arguments.push(Argument {
+                arguments.to_mut().push(Argument {
                     name: SmolStr::new_static("training"),
                     value: Value::Bool(false),
                     passed: Passed::Position,
@@ -37,11 +40,11 @@ pub fn call(node: &Flat<'_>) -> Call {
         }
         "aten.native_layer_norm" => {
             op = SmolStr::new_static("aten.layer_norm");
-            output = first_tensor(&output);
+            output = Cow::Owned(first_tensor(&output));
         }
         "aten.native_group_norm" => {
             op = SmolStr::new_static("aten.group_norm");
-            output = first_tensor(&output);
+            output = Cow::Owned(first_tensor(&output));
         }
         "aten._softmax" => op = SmolStr::new_static("aten.softmax"),
         "aten._log_softmax" => op = SmolStr::new_static("aten.log_softmax"),
@@ -108,7 +111,11 @@ pub fn inner_function(outer: &str, op: &str, before: usize) -> Option<SmolStr> {
 }
 
 /// The arguments of a function call from those of the operators inside it.
-pub fn function_arguments(emitter: &Emitter<'_, '_>, name: &str, calls: &[Call]) -> Vec<Argument> {
+pub fn function_arguments(
+    emitter: &Emitter<'_, '_>,
+    name: &str,
+    calls: &[Call<'_>],
+) -> Vec<Argument> {
     if name == "torch.nn.functional.multi_head_attention_forward" {
         return attention_arguments(emitter, calls);
     }
@@ -130,7 +137,7 @@ pub fn function_arguments(emitter: &Emitter<'_, '_>, name: &str, calls: &[Call])
 }
 
 /// What a function call returns.
-pub fn function_output(name: &str, calls: &[Call]) -> Value {
+pub fn function_output(name: &str, calls: &[Call<'_>]) -> Value {
     let Some(last) = calls.last() else {
         return Value::None;
     };
@@ -140,33 +147,35 @@ pub fn function_output(name: &str, calls: &[Call]) -> Value {
             first_tensor(&last.output)
         }
         Some("multi_head_attention_forward") => attention_output(calls),
-        _ => last.output.clone(),
+        _ => last.output.as_ref().clone(),
     }
 }
 
 /// Attention's output is what the last projection makes; the weights, when they are wanted, come
 /// after it.
-fn attention_output(calls: &[Call]) -> Value {
+fn attention_output(calls: &[Call<'_>]) -> Value {
     let project = calls
         .iter()
         .rposition(|call| call.op == "aten.linear" || call.op == "aten.addmm");
     let Some(project) = project else {
-        return calls.last().map_or(Value::None, |call| call.output.clone());
+        return calls
+            .last()
+            .map_or(Value::None, |call| call.output.as_ref().clone());
     };
     let view = calls.get(project + 1).filter(|call| call.op == "aten.view");
-    let output = view.map_or(&calls[project], |call| call).output.clone();
+    let output = view.unwrap_or(&calls[project]).output.as_ref().clone();
     let weights = calls[project + 1..]
         .iter()
         .rev()
-        .find(|call| call.op == "aten.mean" || call.op == "aten.view" && call.output != output);
-    let weights = weights.map_or(Value::None, |call| call.output.clone());
+        .find(|call| call.op == "aten.mean" || call.op == "aten.view" && *call.output != output);
+    let weights = weights.map_or(Value::None, |call| call.output.as_ref().clone());
     Value::Tuple(vec![output, weights])
 }
 
-fn attention_arguments(emitter: &Emitter<'_, '_>, calls: &[Call]) -> Vec<Argument> {
+fn attention_arguments(emitter: &Emitter<'_, '_>, calls: &[Call<'_>]) -> Vec<Argument> {
     let linears = calls.iter().filter(|call| call.op == "aten.linear");
-    let linears: Vec<&Call> = linears.collect();
-    let value = |call: &Call, name: &str| argument(&call.arguments, name);
+    let linears: Vec<&Call<'_>> = linears.collect();
+    let value = |call: &Call<'_>, name: &str| argument(&call.arguments, name);
     let inputs = linears.len().saturating_sub(1);
     let from = |at: usize| {
         linears

@@ -1,7 +1,7 @@
 //! `nn_module_stack`: which module calls a node was made inside of.
 
+use foldhash::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use smol_str::SmolStr;
 

@@ -1,9 +1,9 @@
 //! What the tree of modules leaves open when all calls are known.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
-use modelcost_core::trace::{Call, Module, ModuleId, Trace};
+use modelcost_core::trace::{Call, CallId, Module, ModuleId, Trace};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
@@ -29,8 +29,11 @@ pub fn modules(
     doubts: &mut Doubts,
 ) {
     let called = trace.calls_by_module();
-    unseen(trace, tree, nodes, stacks, doubts);
-    for node in nodes {
+    unseen(trace, tree, nodes, stacks, &called, doubts);
+    for node in nodes
+        .iter()
+        .filter(|node| node.frame.contains("checkpoint("))
+    {
         if let Some(line) = node.frame.lines().find(|line| line.contains("checkpoint(")) {
             doubts.add(Doubt::Recomputed, || format!("`{}`", line.trim()));
         }
@@ -67,9 +70,9 @@ fn unseen(
     tree: &Tree<'_>,
     nodes: &[Flat<'_>],
     stacks: &Stacks<'_>,
+    called: &[Vec<CallId>],
     doubts: &mut Doubts,
 ) {
-    let called = trace.calls_by_module();
     let is_empty = |module: &Module| {
         module.children.is_empty() && module.parameters.is_empty() && module.buffers.is_empty()
     };
@@ -111,10 +114,10 @@ fn called_names<'n>(
     nodes: &'n [Flat<'_>],
     stacks: &Stacks<'_>,
 ) -> HashMap<SmolStr, HashSet<&'n str>> {
-    let mut out: HashMap<SmolStr, HashSet<&'n str>> = HashMap::new();
+    let mut out: HashMap<SmolStr, HashSet<&'n str>> = HashMap::default();
     for node in nodes {
         let Some(stack) = node.stack else { continue };
-        let mut names: HashSet<&'n str> = HashSet::new();
+        let mut names: HashSet<&'n str> = HashSet::default();
         for line in site::lines(&node.frame) {
             for (at, _) in line.match_indices('(') {
                 let start = line[..at].rfind(|c: char| !c.is_alphanumeric() && c != '_');

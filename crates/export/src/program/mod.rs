@@ -37,7 +37,7 @@ pub fn read(
     };
     let storages = match &payloads {
         Some(payloads) => modules::storages(payloads),
-        None => Storages::new(),
+        None => Storages::default(),
     };
     let weights = (payloads.as_ref(), &storages);
     trace(&program, weights, file, name, shapes)
@@ -53,7 +53,7 @@ fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], file: &str, entry: &str
 
 fn trace<'a>(
     program: &'a Program<'a>,
-    (payloads, storages): (Option<&'a Payloads<'a>>, &Storages),
+    (payloads, storages): (Option<&'a Payloads<'a>>, &Storages<'a>),
     file: &str,
     name: &str,
     shapes: &[(SmolStr, Shape)],
@@ -65,7 +65,7 @@ fn trace<'a>(
     for node in &graph.nodes {
         stacks.intern(node.metadata.nn_module_stack.as_deref().unwrap_or(""));
     }
-    let called = modelcost_fx::called(&stacks);
+    let called = modelcost_fx::called(stacks.entries());
     let tree = modules::build(
         &mut builder,
         program,

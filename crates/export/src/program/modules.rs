@@ -1,11 +1,10 @@
 //! What an exported program says of modules, parameters and buffers.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use modelcost_core::dtype::DType;
 use modelcost_core::trace::{Origin, TraceBuilder};
 use modelcost_core::value::Value;
-use modelcost_fx::{Called, Kind, State, Tree, every_path};
+use modelcost_fx::{Called, Kind, State, Storage, Tree, every_path};
 use smol_str::SmolStr;
 
 use crate::json::{Graph, InputSpec, Payloads, Program, TensorMeta};
@@ -13,13 +12,13 @@ use crate::program::flatten::strides;
 use crate::symbols::{Symbols, dtype};
 
 /// Storages by the full name of the parameter or buffer.
-pub type Storages = HashMap<String, String>;
+pub type Storages<'a> = HashMap<&'a str, &'a str>;
 
 /// Reads which storage holds what from `model_weights_config.json`.
-pub fn storages(payloads: &Payloads<'_>) -> Storages {
+pub fn storages<'a>(payloads: &'a Payloads<'_>) -> Storages<'a> {
     let entries = payloads.config.iter();
     entries
-        .map(|(name, payload)| (name.to_owned(), payload.path_name.to_string()))
+        .map(|(name, payload)| (name, &*payload.path_name))
         .collect()
 }
 
@@ -29,7 +28,7 @@ pub fn build<'a>(
     program: &'a Program<'a>,
     called: &[Called<'a>],
     payloads: Option<&'a Payloads<'a>>,
-    storages: &Storages,
+    storages: &Storages<'a>,
     symbols: &mut Symbols,
 ) -> Tree<'a> {
     let States { listed, again } = states(program, payloads, storages, symbols);
@@ -57,12 +56,12 @@ struct States<'a> {
 fn states<'a>(
     program: &'a Program<'a>,
     payloads: Option<&'a Payloads<'a>>,
-    storages: &Storages,
+    storages: &Storages<'a>,
     symbols: &mut Symbols,
 ) -> States<'a> {
     let graph = &program.graph_module.graph;
     let mut out: Vec<State<'a>> = Vec::new();
-    let mut known: HashMap<&'a str, Option<&'a str>> = HashMap::new();
+    let mut known: HashMap<&'a str, Option<&'a str>> = HashMap::default();
     let mut again = Vec::new();
     let mut add =
         |full: &'a str, value: Option<&'a str>, meta: Option<&'a TensorMeta<'a>>, kind| {
@@ -84,10 +83,10 @@ fn states<'a>(
                     .unwrap_or(DType::Float32),
                 requires_grad: meta.is_some_and(|meta| meta.requires_grad),
                 value,
-                storage: storages
-                    .get(full)
-                    .cloned()
-                    .unwrap_or_else(|| format!("name:{full}")),
+                storage: match storages.get(full) {
+                    Some(file) => Storage::File(file),
+                    None => Storage::Name(full),
+                },
                 kind,
             });
         };

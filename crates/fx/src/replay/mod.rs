@@ -10,7 +10,7 @@ mod align;
 mod literal;
 mod source;
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 use std::fmt;
 
 use modelcost_core::dim::Dim;
@@ -65,10 +65,10 @@ pub fn replay(
     let mut run = Run {
         recorded: trace.tensors.iter().map(|t| t.shape.clone()).collect(),
         trace,
-        factors: HashMap::new(),
-        sizes: HashMap::new(),
+        factors: HashMap::default(),
+        sizes: HashMap::default(),
         batch: None,
-        taken: HashMap::new(),
+        taken: HashMap::default(),
         carried: Places::default(),
         kept: Places::default(),
     };

@@ -149,6 +149,7 @@ impl<'m> Engine<'m, '_> {
     ) -> Result<()> {
         let declared: FxHashMap<&str, &ValueInfo<'m>> =
             infos.iter().map(|info| (info.name, info)).collect();
+        scope.names.reserve(nodes.len());
         for at in order(nodes, scope)? {
             let node = &nodes[at];
             let outputs = self.run_node(node, scope, frame)?;
@@ -187,7 +188,9 @@ impl<'m> Engine<'m, '_> {
             });
         }
         let key = (node.domain, node.op_type, node.overload);
-        if let Some(function) = self.functions.get(&key).copied() {
+        if !self.functions.is_empty()
+            && let Some(function) = self.functions.get(&key).copied()
+        {
             return self.nested(|engine| engine.call(function, node, &inputs, frame));
         }
         match rules::find(node.domain, node.op_type) {

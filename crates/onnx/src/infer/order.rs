@@ -10,10 +10,9 @@ use crate::model::{AttributeValue, Graph, Node};
 /// The order in which to run nodes: the file's, if every value is made before it is read.
 pub(super) fn order(nodes: &[Node<'_>], scope: &Scope<'_, '_>) -> Result<Vec<usize>> {
     let mut defined: FxHashSet<&str> = FxHashSet::default();
+    defined.reserve(nodes.len());
     let sorted = nodes.iter().all(|node| {
-        let ready = reads(node)
-            .iter()
-            .all(|name| defined.contains(name) || scope.get(name).is_some());
+        let ready = reads(node).all(|name| defined.contains(name) || scope.get(name).is_some());
         defined.extend(node.outputs.iter());
         ready
     });
@@ -30,7 +29,7 @@ pub(super) fn order(nodes: &[Node<'_>], scope: &Scope<'_, '_>) -> Result<Vec<usi
     let mut waiting = vec![0usize; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         let captured = captures(node);
-        for name in reads(node).into_iter().chain(captured) {
+        for name in reads(node).chain(captured) {
             if let Some(from) = maker.get(name) {
                 users[*from].push(index);
                 waiting[index] += 1;
@@ -55,7 +54,6 @@ pub(super) fn order(nodes: &[Node<'_>], scope: &Scope<'_, '_>) -> Result<Vec<usi
     {
         let node = &nodes[stuck];
         let name = reads(node)
-            .into_iter()
             .find(|name| maker.get(name).is_some_and(|from| waiting[*from] > 0))
             .unwrap_or_default();
         return Err(undefined(node.label(), name, true));
@@ -63,12 +61,8 @@ pub(super) fn order(nodes: &[Node<'_>], scope: &Scope<'_, '_>) -> Result<Vec<usi
     Ok(out)
 }
 
-fn reads<'a>(node: &Node<'a>) -> Vec<&'a str> {
-    node.inputs
-        .iter()
-        .copied()
-        .filter(|name| !name.is_empty())
-        .collect()
+fn reads<'a>(node: &Node<'a>) -> impl Iterator<Item = &'a str> {
+    node.inputs.iter().copied().filter(|name| !name.is_empty())
 }
 
 /// The names that the subgraphs of a node read, their own included.

@@ -1,6 +1,6 @@
 //! `nn.MultiheadAttention`, of which the older exporter leaves products and a softmax.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 
@@ -18,7 +18,7 @@ pub(super) fn gather<'a>(
     scope: &dyn Fn(usize) -> &'a str,
 ) -> Vec<Piece> {
     let of = |piece: &Piece| piece.steps.first().map_or("", |step| scope(*step));
-    let mut layers: HashSet<&str> = HashSet::new();
+    let mut layers: HashSet<&str> = HashSet::default();
     for piece in &pieces {
         let names = piece
             .operands
@@ -38,7 +38,7 @@ pub(super) fn gather<'a>(
         return pieces;
     }
     let mut out = Vec::new();
-    let mut inside: HashMap<&str, Vec<Piece>> = HashMap::new();
+    let mut inside: HashMap<&str, Vec<Piece>> = HashMap::default();
     for piece in pieces {
         match layers.contains(of(&piece)) {
             true => inside.entry(of(&piece)).or_default().push(piece),

@@ -1,7 +1,5 @@
 //! What flows where: questions that patterns ask of a program.
 
-use std::collections::HashMap;
-
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 
@@ -11,7 +9,8 @@ use crate::model::AttributeValue;
 /// A program with its uses.
 pub(super) struct Graph<'p, 'a> {
     pub program: &'p Program<'a>,
-    users: HashMap<ValueId, Vec<usize>>,
+    /// The steps that read each value.
+    users: Vec<Vec<usize>>,
     /// Whether a value depends on no input of the model.
     constant: Vec<bool>,
     /// Whether a value depends on the elements of an input, and not on shapes alone.
@@ -24,7 +23,7 @@ impl<'p, 'a> Graph<'p, 'a> {
         let count = program.values.len();
         let mut graph = Graph {
             program,
-            users: HashMap::new(),
+            users: vec![Vec::new(); count],
             constant: vec![true; count],
             data: vec![false; count],
             outputs: program.outputs.iter().map(|(_, id)| *id).collect(),
@@ -35,13 +34,11 @@ impl<'p, 'a> Graph<'p, 'a> {
             graph.data[at] = free;
         }
         for (at, step) in program.steps.iter().enumerate() {
-            let inputs: Vec<ValueId> = step.inputs.iter().flatten().copied().collect();
-            let constant = inputs.iter().all(|id| graph.is_constant(*id));
+            let inputs = step.inputs.iter().flatten();
+            let constant = inputs.clone().all(|id| graph.is_constant(*id));
             let shape_only = matches!(step.node.op_type, "Shape" | "Size" | "ConstantOfShape");
-            let data = !shape_only && inputs.iter().any(|id| graph.is_data(*id));
-            for id in inputs {
-                graph.users.entry(id).or_default().push(at);
-            }
+            let data = !shape_only && inputs.clone().any(|id| graph.is_data(*id));
+            inputs.for_each(|id| graph.users[id.0 as usize].push(at));
             for id in step.outputs.iter().flatten() {
                 graph.constant[id.0 as usize] = constant;
                 graph.data[id.0 as usize] = data;
@@ -89,7 +86,7 @@ impl<'p, 'a> Graph<'p, 'a> {
     }
 
     pub fn users(&self, id: ValueId) -> &[usize] {
-        self.users.get(&id).map_or(&[], Vec::as_slice)
+        &self.users[id.0 as usize]
     }
 
     pub fn is_output(&self, id: ValueId) -> bool {

@@ -1,12 +1,12 @@
 //! Models of the older exporter (`torch.onnx.export(dynamo=False)`), which names nodes after the
 //! modules around them: `/layer1/layer1.0/conv1/Conv`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::TraceBuilder;
-use modelcost_fx::Entry;
+use modelcost_fx::{Entry, StackId};
+use smol_str::SmolStr;
 
 use super::Built;
 use super::assemble::{Assembler, Placed};
@@ -44,20 +44,18 @@ pub(super) fn build<'a>(
     pieces = attention::gather(&graph, pieces, &|at| scopes.of_step(at));
     let parameters = Parameters::new(&graph);
     let layout = Layout::new(&graph, &scopes, &pieces, &parameters);
+    let mut stacks: HashMap<&str, StackId> = HashMap::default();
     let mut assembler = Assembler::new(&graph, arena, TraceBuilder::new(name, "onnx"));
     let mut folded = 0;
     for piece in pieces {
         let scope = scopes.of_piece(&piece);
-        let mut stack = layout.stack(scope, arena);
-        let leaf = layout.leaves.get(scope);
-        if let (Some(class), Some(last)) = (leaf, stack.last_mut()) {
-            last.class = arena.string(class.clone());
-        }
-        let path = stack
-            .last()
-            .map_or("", |entry| arena.string(entry.path.to_string()));
-        let batch_norm = (leaf.is_some() && layout.is_folded(&graph, &piece))
-            .then(|| layout.batch_norm(path, &scopes));
+        let stack = *stacks
+            .entry(scope)
+            .or_insert_with(|| assembler.stacks.push(layout.stack(scope, arena)));
+        let path = layout.paths.get(scope).cloned().unwrap_or_default();
+        let batch_norm = (layout.leaves.contains_key(scope) && layout.is_folded(&graph, &piece))
+            .then(|| layout.batch_norm(&path, &scopes))
+            .map(|(path, biased)| (arena.string(path), biased));
         folded += usize::from(batch_norm.is_some());
         assembler.place(Placed {
             piece,
@@ -94,24 +92,36 @@ pub(super) fn build<'a>(
 pub(super) struct Scopes<'a> {
     by_step: Vec<&'a str>,
     all: HashSet<&'a str>,
+    /// All of them, outer ones before those inside.
+    in_order: Vec<&'a str>,
+    /// Those that have others inside; the root is the empty one.
+    outer: HashSet<&'a str>,
 }
 
 impl<'a> Scopes<'a> {
     fn new(program: &'a Program<'a>) -> Scopes<'a> {
-        let mut by_step = Vec::with_capacity(program.steps.len());
-        let mut all = HashSet::new();
+        let mut scopes = Scopes {
+            by_step: Vec::with_capacity(program.steps.len()),
+            all: HashSet::default(),
+            in_order: Vec::new(),
+            outer: HashSet::default(),
+        };
         for step in &program.steps {
             let scope = match step.node.name.rsplit_once('/') {
                 Some((scope, _)) if step.node.name.starts_with('/') => scope,
                 _ => "",
             };
+            let known = scopes.in_order.len();
             let mut inner = scope;
-            while !inner.is_empty() && all.insert(inner) {
+            while !inner.is_empty() && scopes.all.insert(inner) {
+                scopes.in_order.push(inner);
                 inner = inner.rsplit_once('/').map_or("", |(outer, _)| outer);
+                scopes.outer.insert(inner);
             }
-            by_step.push(scope);
+            scopes.in_order[known..].reverse();
+            scopes.by_step.push(scope);
         }
-        Scopes { by_step, all }
+        scopes
     }
 
     pub fn of_step(&self, at: usize) -> &'a str {
@@ -133,14 +143,15 @@ struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     fn new(graph: &Graph<'_, 'a>) -> Parameters<'a> {
         let names = graph.program.values.iter().map(|value| value.name);
-        let owners = names
-            .filter(|name| !is_anonymous(name))
-            .filter_map(|name| name.rsplit_once('.'))
-            .flat_map(|(owner, _)| {
-                let ends = owner.match_indices('.').map(|(at, _)| at);
-                ends.chain([owner.len()]).map(|end| &owner[..end])
-            })
-            .collect();
+        let mut owners = HashSet::default();
+        for name in names.filter(|name| !is_anonymous(name)) {
+            let mut inner = name;
+            while let Some((owner, _)) = inner.rsplit_once('.')
+                && owners.insert(owner)
+            {
+                inner = owner;
+            }
+        }
         Parameters { owners }
     }
 }
@@ -155,8 +166,8 @@ pub(super) fn is_anonymous(name: &str) -> bool {
 
 /// Which module each scope is a call of.
 struct Layout<'a> {
-    /// Module paths by scope, and which call of the module it is.
-    paths: BTreeMap<&'a str, (String, usize)>,
+    /// Module paths by scope.
+    paths: HashMap<&'a str, SmolStr>,
     /// Classes of the scopes that are calls of layers.
     leaves: HashMap<&'a str, String>,
     sequential: HashSet<&'a str>,
@@ -170,16 +181,13 @@ impl<'a> Layout<'a> {
         parameters: &Parameters<'a>,
     ) -> Layout<'a> {
         let mut layout = Layout {
-            paths: BTreeMap::new(),
-            leaves: HashMap::new(),
-            sequential: HashSet::new(),
+            paths: HashMap::default(),
+            leaves: HashMap::default(),
+            sequential: HashSet::default(),
         };
-        // Outer scopes before inner ones.
-        let mut all: Vec<&'a str> = scopes.all.iter().copied().collect();
-        all.sort_unstable_by_key(|scope| (scope.matches('/').count(), *scope));
-        for scope in &all {
+        for scope in &scopes.in_order {
             let (outer, own) = scope.rsplit_once('/').unwrap_or(("", scope));
-            let parent = layout.paths.get(outer).map_or("", |(path, _)| path);
+            let parent = layout.paths.get(outer).map_or("", SmolStr::as_str);
             let last = outer.rsplit('/').next().unwrap_or("");
             // `layer1/layer1.0`: the child of a Sequential repeats its parent's name.
             let relative = match own
@@ -198,22 +206,20 @@ impl<'a> Layout<'a> {
                 }
                 _ => own,
             };
-            let (relative, call) = repeated(outer, own, relative, parent, scopes, parameters);
+            let relative = repeated(outer, own, relative, parent, scopes, parameters);
             let path = match parent {
-                "" => relative.to_owned(),
-                parent => format!("{parent}.{relative}"),
+                "" => relative.into(),
+                parent => [parent, ".", relative].concat().into(),
             };
-            layout.paths.insert(scope, (path, call));
+            layout.paths.insert(scope, path);
         }
         // A Sequential at the root has numbered children.
-        let top: Vec<&&str> = all
+        let top = scopes
+            .in_order
             .iter()
-            .filter(|scope| scope.matches('/').count() == 1)
-            .collect();
-        let numbered = top
-            .iter()
-            .all(|scope| scope[1..].bytes().all(|b| b.is_ascii_digit()));
-        if numbered && !top.is_empty() {
+            .filter(|scope| scope.rfind('/') == Some(0));
+        let mut numbered = top.map(|scope| scope[1..].bytes().all(|b| b.is_ascii_digit()));
+        if scopes.outer.contains("") && numbered.all(|numbered| numbered) {
             layout.sequential.insert("");
         }
         layout.find_leaves(graph, scopes, pieces);
@@ -222,7 +228,7 @@ impl<'a> Layout<'a> {
 
     /// Scopes in which one layer alone computes.
     fn find_leaves(&mut self, graph: &Graph<'_, 'a>, scopes: &Scopes<'a>, pieces: &[Piece]) {
-        let mut inside: HashMap<&str, Vec<&Piece>> = HashMap::new();
+        let mut inside: HashMap<&str, Vec<&Piece>> = HashMap::default();
         for piece in pieces {
             inside
                 .entry(scopes.of_piece(piece))
@@ -230,8 +236,7 @@ impl<'a> Layout<'a> {
                 .push(piece);
         }
         for (scope, pieces) in inside {
-            let prefix = format!("{scope}/");
-            let nested = scopes.all.iter().any(|other| other.starts_with(&prefix));
+            let nested = scopes.outer.contains(scope);
             let computing: Vec<&&Piece> = pieces.iter().filter(|piece| piece.computes()).collect();
             let class = match (computing.as_slice(), pieces.as_slice()) {
                 ([one], _) => one.class.clone(),
@@ -264,27 +269,25 @@ impl<'a> Layout<'a> {
 
     /// The module calls around a scope, the root's first.
     fn stack(&self, scope: &'a str, arena: &'a Arena) -> Vec<Entry<'a>> {
-        let class = |scope: &str| {
-            if self.sequential.contains(scope) {
-                SEQUENTIAL
-            } else {
-                UNKNOWN
-            }
+        let class = |inner: &str| match self.leaves.get(inner) {
+            Some(class) if inner == scope => arena.string(class.clone()),
+            _ if self.sequential.contains(inner) => SEQUENTIAL,
+            _ => UNKNOWN,
         };
         let mut out = vec![Entry {
             key: "",
-            path: "".into(),
+            path: SmolStr::default(),
             class: class(""),
         }];
         let ends = scope.match_indices('/').map(|(at, _)| at).skip(1);
         for end in ends.chain((!scope.is_empty()).then_some(scope.len())) {
             let inner = &scope[..end];
-            let Some((path, _)) = self.paths.get(inner) else {
+            let Some(path) = self.paths.get(inner) else {
                 continue;
             };
             out.push(Entry {
                 key: inner,
-                path: arena.string(path.clone()).into(),
+                path: path.clone(),
                 class: class(inner),
             });
         }
@@ -338,7 +341,7 @@ impl<'a> Layout<'a> {
             format!("{path}.")
         };
         let children = scopes.all.iter().filter(|scope| {
-            let (child, _) = &self.paths[**scope];
+            let child = &self.paths[**scope];
             let rest = child.strip_prefix(&prefix);
             rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
                 && self
@@ -350,8 +353,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The name of a module and which call of it a scope is: the exporter counts further calls,
-/// `relu_1`, where a module may itself be called so.
+/// The name of the module that a scope is a call of: the exporter counts further calls, `relu_1`,
+/// where a module may itself be called so.
 fn repeated<'n>(
     outer: &str,
     own: &str,
@@ -359,27 +362,27 @@ fn repeated<'n>(
     parent: &str,
     scopes: &Scopes<'_>,
     parameters: &Parameters<'_>,
-) -> (&'n str, usize) {
+) -> &'n str {
     let Some((base, count)) = relative.rsplit_once('_') else {
-        return (relative, 0);
+        return relative;
     };
     let Ok(count) = count.parse::<usize>() else {
-        return (relative, 0);
+        return relative;
     };
     let path = |name: &str| match parent {
         "" => name.to_owned(),
         parent => format!("{parent}.{name}"),
     };
     if parameters.owners.contains(path(relative).as_str()) {
-        return (relative, 0);
+        return relative;
     }
     let first = &own[..own.len() - (relative.len() - base.len())];
     let sibling = |name: String| scopes.all.contains(format!("{outer}/{name}").as_str());
     let before = count == 1 || sibling(format!("{first}_{}", count - 1));
     if sibling(first.to_owned()) && before {
-        (base, count)
+        base
     } else {
-        (relative, 0)
+        relative
     }
 }
 

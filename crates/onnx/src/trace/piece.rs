@@ -1,6 +1,7 @@
 //! One call of an operator of PyTorch, as it was before it became ONNX.
 
 use modelcost_core::dim::Dim;
+use smol_str::SmolStr;
 
 use crate::infer::ValueId;
 
@@ -10,13 +11,13 @@ pub(super) struct Piece {
     /// Positions in the program; the first is where it stands.
     pub steps: Vec<usize>,
     /// `conv2d`
-    pub op: String,
+    pub op: SmolStr,
     /// Arguments under the names of the operator's schema.
     pub operands: Vec<(&'static str, Operand)>,
     /// What it makes.
     pub outputs: Vec<ValueId>,
     /// The Python function that calls the operator: its kind and its name, as in `torch_fn`.
-    pub function: (&'static str, String),
+    pub function: (&'static str, SmolStr),
     /// The class of `torch.nn` whose forward is this call.
     pub class: Option<String>,
     /// Pieces of one function call have one number.
@@ -53,7 +54,7 @@ pub(super) const METHOD: &str = "method_descriptor";
 
 impl Piece {
     /// A call of a function of the operator's name.
-    pub fn new(op: impl Into<String>, kind: &'static str) -> Piece {
+    pub fn new(op: impl Into<SmolStr>, kind: &'static str) -> Piece {
         let op = op.into();
         Piece {
             steps: Vec::new(),
@@ -83,7 +84,7 @@ impl Piece {
         self
     }
 
-    pub fn called(mut self, name: impl Into<String>) -> Piece {
+    pub fn called(mut self, name: impl Into<SmolStr>) -> Piece {
         self.function.1 = name.into();
         self
     }

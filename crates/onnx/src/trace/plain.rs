@@ -1,11 +1,11 @@
 //! Models that no exporter of PyTorch wrote, or that lost what it left: every layer stands at the
 //! root under the name of its node.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::TraceBuilder;
 use modelcost_fx::Entry;
+use smol_str::SmolStr;
 
 use super::Built;
 use super::assemble::{Assembler, Placed};
@@ -44,16 +44,17 @@ pub(super) fn build<'a>(
             path: "".into(),
             class: "Module",
         }];
-        let mut owner = "";
+        let mut owner = SmolStr::default();
         if let Some(class) = piece.class.clone() {
             let (path, call) = names.of(&graph, &piece);
-            owner = arena.string(path);
+            owner = path.into();
             stack.push(Entry {
                 key: arena.string(format!("{owner}@{call}")),
-                path: owner.into(),
+                path: owner.clone(),
                 class: arena.string(class),
             });
         }
+        let stack = assembler.stacks.push(stack);
         assembler.place(Placed {
             piece,
             stack,
@@ -105,7 +106,7 @@ impl Names {
             base = format!("{base}_{own}");
         }
         if base.is_empty() {
-            base = piece.op.clone();
+            base = piece.op.to_string();
         }
         let mut path = base.clone();
         let mut count = 1;

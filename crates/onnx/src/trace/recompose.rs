@@ -1,6 +1,6 @@
 //! What the exporter decomposed, put together again.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{Argument, Origin, Passed, TensorId, TraceBuilder};
@@ -160,7 +160,7 @@ pub(super) struct Uses {
 /// Puts decomposed functions together again.
 pub(super) fn recompose<'a>(builder: &mut TraceBuilder, flats: Vec<Flat<'a>>) -> Vec<Flat<'a>> {
     let mut uses = Uses {
-        last: HashMap::new(),
+        last: HashMap::default(),
         end: 0,
     };
     for (at, flat) in flats.iter().enumerate() {
@@ -326,7 +326,7 @@ fn first_input(run: &[Flat<'_>]) -> Option<TensorId> {
 
 /// The tensors that a run reads and does not make, in the order of use.
 pub(super) fn external(run: &[Flat<'_>]) -> Vec<TensorId> {
-    let mut made = HashSet::new();
+    let mut made = HashSet::default();
     let mut out = Vec::new();
     for flat in run {
         for argument in &flat.arguments {

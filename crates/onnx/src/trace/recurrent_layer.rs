@@ -1,7 +1,7 @@
 //! Recurrent layers: the exporter writes one ONNX node a layer, with transpositions around them,
 //! for what PyTorch calls at once.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use modelcost_core::dim::Dim;
 
@@ -21,7 +21,7 @@ pub(super) fn gather<'a>(
             .iter()
             .any(|step| matches!(graph.op(*step), "LSTM" | "GRU" | "RNN"))
     };
-    let mut layers: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut layers: HashMap<&str, Vec<usize>> = HashMap::default();
     for piece in pieces.iter().filter(|piece| recurrent(piece)) {
         layers.entry(of(piece)).or_default().extend(&piece.steps);
     }
@@ -29,7 +29,7 @@ pub(super) fn gather<'a>(
         return pieces;
     }
     let mut out = Vec::new();
-    let mut inside: HashMap<&str, Vec<Piece>> = HashMap::new();
+    let mut inside: HashMap<&str, Vec<Piece>> = HashMap::default();
     for piece in pieces {
         match layers.contains_key(of(&piece)) {
             true => inside.entry(of(&piece)).or_default().push(piece),

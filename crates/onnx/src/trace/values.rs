@@ -1,7 +1,5 @@
 //! The tensors of the trace by what the file calls them.
 
-use std::collections::HashMap;
-
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{Origin, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
@@ -11,7 +9,7 @@ use crate::infer::{Fact, Program, Scalar, ValueId};
 /// Tensors by the value of the model that they are.
 #[derive(Default)]
 pub(super) struct Values {
-    tensors: HashMap<ValueId, TensorId>,
+    tensors: Vec<Option<TensorId>>,
 }
 
 impl Values {
@@ -22,7 +20,7 @@ impl Values {
         program: &Program<'_>,
         id: ValueId,
     ) -> TensorId {
-        *self.tensors.entry(id).or_insert_with(|| {
+        *self.slot(id).get_or_insert_with(|| {
             let fact = program.fact(id);
             builder.tensor(
                 fact.shape().map(<[Dim]>::to_vec),
@@ -32,14 +30,22 @@ impl Values {
         })
     }
 
+    fn slot(&mut self, id: ValueId) -> &mut Option<TensorId> {
+        let at = id.0 as usize;
+        if at >= self.tensors.len() {
+            self.tensors.resize(at + 1, None);
+        }
+        &mut self.tensors[at]
+    }
+
     /// The tensor of a value, if there is one yet.
     pub fn get(&self, id: ValueId) -> Option<TensorId> {
-        self.tensors.get(&id).copied()
+        self.tensors.get(id.0 as usize).copied().flatten()
     }
 
     /// Says which tensor a value is.
     pub fn bind(&mut self, id: ValueId, tensor: TensorId) {
-        self.tensors.insert(id, tensor);
+        *self.slot(id) = Some(tensor);
     }
 }
 

@@ -6,7 +6,8 @@ mod writer;
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{Argument, Origin, Passed, TraceBuilder};
 use modelcost_core::value::Value;
-use modelcost_fx::{Entry, Root, Stacks, Tree, emit, every_path, tree};
+use modelcost_fx::{Root, StackId, Stacks, Tree, emit, every_path, tree};
+use smol_str::SmolStr;
 
 use self::states::States;
 use self::writer::Writer;
@@ -22,12 +23,12 @@ use crate::text::Arena;
 /// A piece and where it stands.
 pub(super) struct Placed<'a> {
     pub piece: Piece,
-    /// The module calls around it, the root's first.
-    pub stack: Vec<Entry<'a>>,
+    /// The module calls around it, one of the assembler's.
+    pub stack: StackId,
     /// The path of the innermost.
-    pub owner: &'a str,
+    pub owner: SmolStr,
     /// The path of the BatchNorm that was folded into it, and whether it had a bias itself.
-    pub batch_norm: Option<(String, bool)>,
+    pub batch_norm: Option<(&'a str, bool)>,
 }
 
 /// Collects pieces.
@@ -35,6 +36,8 @@ pub(super) struct Assembler<'g, 'p, 'a> {
     graph: &'g Graph<'p, 'a>,
     arena: &'a Arena,
     pub builder: TraceBuilder,
+    /// The module calls around pieces, the root's first.
+    pub stacks: Stacks<'a>,
     placed: Vec<Placed<'a>>,
 }
 
@@ -48,6 +51,7 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
             graph,
             arena,
             builder,
+            stacks: Stacks::default(),
             placed: Vec::new(),
         }
     }
@@ -106,11 +110,7 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
         }
         states.of_names(model);
         let states = states.list;
-        let mut stacks = Stacks::default();
-        for placed in &self.placed {
-            stacks.push(placed.stack.clone());
-        }
-        let called = modelcost_fx::called(&stacks);
+        let called = modelcost_fx::called(self.stacks.entries());
         let owners = states.iter().map(|state| state.owner.clone());
         let paths = every_path(
             called
@@ -139,8 +139,8 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
             builder: &mut self.builder,
             tree: &tree,
             values,
-            stacks: Stacks::default(),
-            flats: Vec::new(),
+            stacks: self.stacks,
+            flats: Vec::with_capacity(self.placed.len()),
         };
         for placed in self.placed {
             writer.piece(placed);

@@ -1,10 +1,11 @@
 //! The parameters and buffers that pieces name.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
+use foldhash::HashSet;
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
-use modelcost_fx::{Kind, State};
+use modelcost_fx::{Kind, State, Storage};
 
 use super::super::graph::Graph;
 use super::super::legacy::{is_anonymous, weight_shape};
@@ -17,27 +18,25 @@ use crate::text::Arena;
 pub(super) fn full(owner: &str, own: &str) -> String {
     match owner {
         "" => own.to_owned(),
-        owner => format!("{owner}.{own}"),
+        owner => [owner, ".", own].concat(),
     }
 }
 
 /// The name that a weight of a piece has in the tree.
-pub(super) fn weight_name(
-    graph: &Graph<'_, '_>,
+pub(super) fn weight_name<'a>(
+    graph: &Graph<'_, 'a>,
     owner: &str,
     name: &str,
     operand: &Operand,
-) -> Option<String> {
+) -> Option<Cow<'a, str>> {
     match operand {
-        Operand::Named(own, _) => Some(full(owner, own)),
+        Operand::Named(own, _) => Some(full(owner, own).into()),
         Operand::Weight(id, _) => {
             let stored = graph.program.value(*id).name;
-            let own = if is_anonymous(stored) {
-                full(owner, name)
-            } else {
-                stored.to_owned()
-            };
-            Some(own)
+            Some(match is_anonymous(stored) {
+                true => full(owner, name).into(),
+                false => stored.into(),
+            })
         }
         _ => None,
     }
@@ -48,7 +47,7 @@ pub(super) struct States<'g, 'p, 'a> {
     graph: &'g Graph<'p, 'a>,
     arena: &'a Arena,
     pub list: Vec<State<'a>>,
-    known: HashSet<String>,
+    known: HashSet<&'a str>,
 }
 
 impl<'g, 'p, 'a> States<'g, 'p, 'a> {
@@ -57,15 +56,19 @@ impl<'g, 'p, 'a> States<'g, 'p, 'a> {
             graph,
             arena,
             list: Vec::new(),
-            known: HashSet::new(),
+            known: HashSet::default(),
         }
     }
 
-    fn add(&mut self, name: String, shape: Vec<Dim>, dtype: DType, kind: Kind) {
-        if !self.known.insert(name.clone()) {
+    fn add(&mut self, name: Cow<'a, str>, shape: Vec<Dim>, dtype: DType, kind: Kind) {
+        if self.known.contains(&*name) {
             return;
         }
-        let name: &'a str = self.arena.string(name);
+        let name: &'a str = match name {
+            Cow::Borrowed(name) => name,
+            Cow::Owned(name) => self.arena.string(name),
+        };
+        self.known.insert(name);
         let (owner, own) = name.rsplit_once('.').unwrap_or(("", name));
         self.list.push(State {
             owner: owner.into(),
@@ -74,7 +77,7 @@ impl<'g, 'p, 'a> States<'g, 'p, 'a> {
             dtype,
             requires_grad: kind == Kind::Parameter && dtype.is_floating_point(),
             value: Some(name),
-            storage: format!("name:{name}"),
+            storage: Storage::Name(name),
             kind,
         });
     }
@@ -123,37 +126,26 @@ impl<'g, 'p, 'a> States<'g, 'p, 'a> {
             if *name == "bias" && placed.batch_norm.is_some() {
                 continue;
             }
-            self.of_operand(placed.owner, name, operand, &piece.op);
+            self.of_operand(&placed.owner, name, operand, &piece.op);
         }
         if let (Some((path, biased)), Some(channels)) = (&placed.batch_norm, channels) {
             if *biased {
-                let name = full(placed.owner, "bias");
-                self.add(
-                    name,
-                    vec![channels.clone()],
-                    DType::Float32,
-                    Kind::Parameter,
-                );
+                let name = full(&placed.owner, "bias").into();
+                let shape = vec![channels.clone()];
+                self.add(name, shape, DType::Float32, Kind::Parameter);
             }
             for name in ["weight", "bias"] {
                 let shape = vec![channels.clone()];
-                self.add(full(path, name), shape, DType::Float32, Kind::Parameter);
+                let name = full(path, name).into();
+                self.add(name, shape, DType::Float32, Kind::Parameter);
             }
             let buffer = Kind::Buffer { persistent: true };
             for name in ["running_mean", "running_var"] {
-                self.add(
-                    full(path, name),
-                    vec![channels.clone()],
-                    DType::Float32,
-                    buffer,
-                );
+                let name = full(path, name).into();
+                self.add(name, vec![channels.clone()], DType::Float32, buffer);
             }
-            self.add(
-                full(path, "num_batches_tracked"),
-                Vec::new(),
-                DType::Int64,
-                buffer,
-            );
+            let name = full(path, "num_batches_tracked").into();
+            self.add(name, Vec::new(), DType::Int64, buffer);
         }
     }
 
@@ -184,7 +176,7 @@ impl<'g, 'p, 'a> States<'g, 'p, 'a> {
             } else {
                 Kind::Parameter
             };
-            self.add(name.to_owned(), shape.to_vec(), dtype, kind);
+            self.add(name.into(), shape.to_vec(), dtype, kind);
         }
     }
 }

@@ -3,7 +3,7 @@
 use modelcost_core::dtype::DType;
 use modelcost_core::trace::{Argument, Origin, Passed, TensorId, TraceBuilder};
 use modelcost_core::value::Value;
-use modelcost_fx::{Entry, Flat, Stacks, Tree};
+use modelcost_fx::{Entry, Flat, StackId, Stacks, Tree};
 
 use super::super::graph::Graph;
 use super::super::piece::{FUNCTION, Operand};
@@ -36,7 +36,7 @@ impl<'a> Writer<'_, '_, 'a> {
 
     fn operand(&mut self, owner: &str, name: &str, operand: &Operand) -> Value {
         if let Some(name) = weight_name(self.graph, owner, name, operand)
-            && let Some(value) = self.tree.values.get(name.as_str())
+            && let Some(value) = self.tree.values.get(&*name)
         {
             return value.clone();
         }
@@ -76,10 +76,10 @@ impl<'a> Writer<'_, '_, 'a> {
         for (name, operand) in &piece.operands {
             let value = match (&batch_norm, *name) {
                 (Some((_, biased)), "bias") => match biased {
-                    true => self.parameter(&full(owner, "bias")),
+                    true => self.parameter(&full(&owner, "bias")),
                     false => Value::None,
                 },
-                _ => self.operand(owner, name, operand),
+                _ => self.operand(&owner, name, operand),
             };
             arguments.push(Argument {
                 name: (*name).into(),
@@ -101,21 +101,18 @@ impl<'a> Writer<'_, '_, 'a> {
             [single] if piece.op != "split" => single.clone(),
             _ => Value::List(outputs),
         };
-        let op = format!("aten.{}", piece.op);
+        let op = ["aten.", piece.op.as_str()].concat();
         let output = recurrent::complete_recurrent(self.builder, &op, &arguments, output);
         let number = self.flats.len();
         let name = &piece.function.1;
         let id = piece.group.map_or(number, |group| 1_000_000 + group);
-        let layers = stack.clone();
-        let stack = Some(self.stacks.push(stack));
-        let own = layers
-            .last()
-            .is_some_and(|entry| entry.class.starts_with("torch.nn.modules."));
+        let innermost = self.stacks.get(stack).last();
+        let own = innermost.is_some_and(|entry| entry.class.starts_with("torch.nn.modules."));
         let flat = Flat {
             op: op.into(),
             arguments,
             output: output.clone(),
-            stack,
+            stack: Some(stack),
             torch_fn: format!("{name}_{id};{}.{name}", piece.function.0).into(),
             source_fn: None,
             line: "".into(),
@@ -123,7 +120,7 @@ impl<'a> Writer<'_, '_, 'a> {
             frame: if own { "torch/nn/" } else { "" }.into(),
         };
         match batch_norm {
-            Some((path, _)) => self.with_batch_norm(flat, layers, path),
+            Some((path, _)) => self.with_batch_norm(flat, stack, path),
             None => self.flats.push(flat),
         }
     }
@@ -133,7 +130,12 @@ impl<'a> Writer<'_, '_, 'a> {
     }
 
     /// A convolution and the BatchNorm that was folded into it.
-    fn with_batch_norm(&mut self, mut conv: Flat<'a>, mut stack: Vec<Entry<'a>>, path: String) {
+    fn with_batch_norm(&mut self, mut conv: Flat<'a>, stack: StackId, path: &'a str) {
+        // A convolution of unknown shape leaves open what the BatchNorm owned.
+        if !self.tree.by_path.contains_key(path) {
+            self.flats.push(conv);
+            return;
+        }
         let output = conv.output.clone();
         let shape = output
             .tensor()
@@ -148,25 +150,15 @@ impl<'a> Writer<'_, '_, 'a> {
             5 => "torch.nn.modules.batchnorm.BatchNorm3d",
             _ => "torch.nn.modules.batchnorm.BatchNorm2d",
         };
-        // The BatchNorm's key in the tree lives as long as the tree's own.
-        let key = self.tree.values.keys().find(|name| {
-            name.rsplit_once('.')
-                .is_some_and(|(owner, _)| owner == path)
-        });
-        let Some(key) = key
-            .and_then(|name| name.rsplit_once('.'))
-            .map(|(owner, _)| owner)
-        else {
-            return;
-        };
+        let mut stack = self.stacks.get(stack).to_vec();
         stack.pop();
         stack.push(Entry {
-            key,
-            path: path.as_str().into(),
+            key: path,
+            path: path.into(),
             class,
         });
         let stack = Some(self.stacks.push(stack));
-        let state = |name: &str| self.parameter(&full(&path, name));
+        let state = |name: &str| self.parameter(&full(path, name));
         let named = [
             ("input", Value::Tensor(between)),
             ("weight", state("weight")),

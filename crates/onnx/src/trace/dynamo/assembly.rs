@@ -1,7 +1,7 @@
 //! The FX program put together from its groups.
 
+use foldhash::{HashMap, HashSet};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
 use modelcost_core::fidelity::{Layer, Level};
 use modelcost_core::trace::{Argument, Origin as TensorOrigin, Passed, TensorId, TraceBuilder};

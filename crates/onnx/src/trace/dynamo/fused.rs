@@ -1,6 +1,6 @@
 //! Convolutions that the optimizer fused with the BatchNorm after them.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::Origin as TensorOrigin;
@@ -28,7 +28,7 @@ pub(super) fn fused_convolutions<'a>(
     program: &'a Program<'a>,
     groups: &[Group<'a>],
 ) -> HashMap<usize, Fused<'a>> {
-    let mut out = HashMap::new();
+    let mut out = HashMap::default();
     for (at, group) in groups.iter().enumerate() {
         if !group.op().contains("batch_norm") {
             continue;

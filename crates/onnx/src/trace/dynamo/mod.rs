@@ -8,7 +8,7 @@ mod fused;
 mod lost;
 mod operands;
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{TensorId, TraceBuilder};
@@ -92,7 +92,7 @@ pub(super) fn build<'a>(
         &mut stacks,
         arena,
     );
-    let called = modelcost_fx::called(&stacks);
+    let called = modelcost_fx::called(stacks.entries());
     let owners = known.states.iter().map(|state| state.owner.clone());
     let paths = every_path(
         called
@@ -126,12 +126,12 @@ pub(super) fn build<'a>(
         users: users(program),
         made_by: made_by(&groups, program),
         lost,
-        made: HashMap::new(),
-        loose: HashMap::new(),
-        lines: HashMap::new(),
+        made: HashMap::default(),
+        loose: HashMap::default(),
+        lines: HashMap::default(),
         stack: None,
-        standing: HashMap::new(),
-        parts: HashMap::new(),
+        standing: HashMap::default(),
+        parts: HashMap::default(),
     };
     assembly.bind_states(&inputs);
     assembly.count_lines(&groups, &scopes);
@@ -187,7 +187,7 @@ pub(super) fn build<'a>(
 /// The operator calls by FX node, and those that say none.
 fn groups<'a>(program: &'a Program<'a>) -> (Vec<Group<'a>>, Vec<usize>) {
     let mut out: Vec<Group<'a>> = Vec::new();
-    let mut index: HashMap<&str, usize> = HashMap::new();
+    let mut index: HashMap<&str, usize> = HashMap::default();
     let mut loose = Vec::new();
     for (at, step) in program.steps.iter().enumerate() {
         let Some(text) = step.node.meta(FX_NODE) else {
@@ -261,8 +261,8 @@ enum Item {
 /// before what it is for: the optimizer puts it anywhere above.
 fn in_order(groups: &[Group<'_>], loose: &[usize], program: &Program<'_>) -> Vec<Item> {
     let computes = |step: &&usize| program.steps[**step].node.op_type != "Constant";
-    let mut starts: HashMap<usize, usize> = HashMap::new();
-    let mut owner: HashMap<usize, usize> = HashMap::new();
+    let mut starts: HashMap<usize, usize> = HashMap::default();
+    let mut owner: HashMap<usize, usize> = HashMap::default();
     for (at, group) in groups.iter().enumerate() {
         let first = group.steps.iter().find(computes).or(group.steps.last());
         starts.insert(at, first.copied().unwrap_or(0));
@@ -297,7 +297,7 @@ fn scope_stacks<'a>(
     arena: &'a Arena,
 ) -> Vec<Option<StackId>> {
     let mut rounds = rounds::Rounds::default();
-    let mut seen: HashMap<String, StackId> = HashMap::new();
+    let mut seen: HashMap<String, StackId> = HashMap::default();
     groups
         .iter()
         .map(|group| {
@@ -326,7 +326,7 @@ fn scope_stacks<'a>(
 
 /// The steps that read each value; `usize::MAX` for the outputs of the model.
 fn users(program: &Program<'_>) -> HashMap<ValueId, Vec<usize>> {
-    let mut out: HashMap<ValueId, Vec<usize>> = HashMap::new();
+    let mut out: HashMap<ValueId, Vec<usize>> = HashMap::default();
     for (at, step) in program.steps.iter().enumerate() {
         for id in step.inputs.iter().flatten() {
             out.entry(*id).or_default().push(at);
@@ -343,7 +343,7 @@ fn made_by<'a>(
     groups: &[Group<'a>],
     program: &Program<'a>,
 ) -> HashMap<&'a str, Vec<(i64, ValueId)>> {
-    let mut out: HashMap<&str, Vec<(i64, ValueId)>> = HashMap::new();
+    let mut out: HashMap<&str, Vec<(i64, ValueId)>> = HashMap::default();
     for group in groups {
         if group.fx.target != "operator.getitem" {
             continue;

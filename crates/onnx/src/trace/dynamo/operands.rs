@@ -1,6 +1,6 @@
 //! The arguments of an FX node, also where the optimizer took out the nodes that made them.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use modelcost_core::trace::{Argument, Origin as TensorOrigin, Passed, TensorId};
 use modelcost_core::value::Value;

@@ -1,6 +1,6 @@
 //! Shapes that follow from what a node does.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;

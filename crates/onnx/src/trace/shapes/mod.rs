@@ -4,13 +4,13 @@ mod finder;
 mod moved;
 mod weights;
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::Shape;
-use modelcost_fx::{Kind, State};
+use modelcost_fx::{Kind, State, Storage};
 
 use super::dynamo::Group;
 use super::schema;
@@ -45,9 +45,9 @@ pub(super) fn states<'a>(
         by_name: &by_name,
         by_target: inputs.iter().map(|input| input.target).collect(),
     };
-    let mut found: HashMap<&str, Shape> = HashMap::new();
-    let mut used: HashSet<&str> = HashSet::new();
-    let mut tied: HashMap<&str, &str> = HashMap::new();
+    let mut found: HashMap<&str, Shape> = HashMap::default();
+    let mut used: HashSet<&str> = HashSet::default();
+    let mut tied: HashMap<&str, &str> = HashMap::default();
     for group in groups {
         let named = schema::named_args(&group.op(), group.fx.target, &group.fx.args);
         finder.collect(group, &named, &mut found, &mut used);
@@ -110,7 +110,7 @@ pub(super) fn states<'a>(
             dtype,
             requires_grad: dtype.is_floating_point(),
             value: Some(input.name),
-            storage: format!("name:{target}"),
+            storage: Storage::Name(target),
             kind,
         });
     }

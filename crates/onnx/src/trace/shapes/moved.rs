@@ -1,6 +1,6 @@
 //! Parameters that are in the file under another name, or as what was made of them.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
@@ -63,8 +63,8 @@ impl<'a> Finder<'_, 'a> {
         found: &HashMap<&'a str, Shape>,
         used: &HashSet<&'a str>,
     ) -> Vec<(&'a str, Shape)> {
-        let mut constants: HashMap<&str, Vec<Shape>> = HashMap::new();
-        let mut seen = HashSet::new();
+        let mut constants: HashMap<&str, Vec<Shape>> = HashMap::default();
+        let mut seen = HashSet::default();
         for group in groups {
             let Some(scopes) = group.node.meta(SCOPES) else {
                 continue;
@@ -88,7 +88,7 @@ impl<'a> Finder<'_, 'a> {
                 }
             }
         }
-        let mut lost: HashMap<&str, Vec<&'a str>> = HashMap::new();
+        let mut lost: HashMap<&str, Vec<&'a str>> = HashMap::default();
         for input in inputs {
             let known = found.contains_key(input.name)
                 || used.contains(input.name)

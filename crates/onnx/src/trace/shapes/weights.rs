@@ -1,6 +1,6 @@
 //! Weights of layers whose shapes follow from each other.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::Shape;

@@ -8,7 +8,7 @@
 mod names;
 mod search;
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_core::fidelity::Level;
 use modelcost_fx::{Entry, StackId, Stacks};

@@ -1,6 +1,6 @@
 //! What the names and arguments of FX nodes tell.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::super::super::fx_text::FxArg;
 use super::super::Group;
@@ -75,7 +75,7 @@ pub fn named<'a>(group: &Group<'a>) -> HashSet<&'a str> {
             _ => {}
         }
     }
-    let mut out = HashSet::new();
+    let mut out = HashSet::default();
     let kwargs = group.fx.kwargs.iter().map(|(_, arg)| arg);
     group
         .fx

@@ -1,6 +1,6 @@
 //! Which users of a group are gone, and what they were.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use modelcost_fx::{Entry, StackId, Stacks};
 
@@ -44,8 +44,8 @@ impl<'s, 'a> Search<'s, 'a> {
         known.extend(groups.iter().map(|group| group.fx.name));
         let mut owner = vec![None; program.steps.len()];
         let depends_on_nothing = constants(program);
-        let mut uses: HashMap<&str, i64> = HashMap::new();
-        let mut called = HashSet::new();
+        let mut uses: HashMap<&str, i64> = HashMap::default();
+        let mut called = HashSet::default();
         for (at, group) in groups.iter().enumerate() {
             for step in &group.steps {
                 owner[*step] = Some(at);

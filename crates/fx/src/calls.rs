@@ -19,6 +19,7 @@ use crate::layout;
 use crate::modules::Tree;
 use crate::operators::{self, Call};
 use crate::passing::Passing;
+use crate::shown;
 use crate::site::{Shown, Site, site};
 use crate::stack::{Entry, Stacks};
 use crate::unknown;
@@ -56,6 +57,7 @@ pub fn emit(
     }
     builder.trace_mut().output = root.output.clone();
     let owners = owners(builder, tree);
+    let source = shown::Root::new(nodes, root.output.tensors());
     let mut emitter = Emitter {
         builder,
         tree,
@@ -65,8 +67,10 @@ pub fn emit(
         owners,
         lines: HashMap::default(),
         statement: None,
+        place: Place::Root,
         doubts: Doubts::default(),
         root: Some(root),
+        source,
     };
     emitter.frame(0);
     let mut doubts = std::mem::take(&mut emitter.doubts);
@@ -123,6 +127,17 @@ fn owners(builder: &TraceBuilder, tree: &Tree<'_>) -> Vec<(TensorId, SmolStr)> {
     out
 }
 
+/// What a module is called in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    /// The root.
+    Root,
+    /// A container below the root; whether the program shows all that this takes.
+    Container(bool),
+    /// A layer.
+    Layer,
+}
+
 /// Writes calls, module by module.
 pub struct Emitter<'e, 'a> {
     /// Where they go.
@@ -139,6 +154,8 @@ pub struct Emitter<'e, 'a> {
     statement: Option<(usize, &'e str)>,
     doubts: Doubts,
     root: Option<Root>,
+    place: Place,
+    source: shown::Root<'e>,
 }
 
 impl<'e, 'a> Emitter<'e, 'a> {
@@ -152,14 +169,28 @@ impl<'e, 'a> Emitter<'e, 'a> {
         let class = self.builder.trace().module(module).class.clone();
         self.tie(module, &class, frame);
         let root = if index == 0 { self.root.take() } else { None };
-        let (arguments, output) = match root {
-            Some(root) => (root.arguments, root.output),
-            None => (
-                self.module_arguments(&class, frame, path),
-                self.module_output(&class, frame),
-            ),
+        let place = self.place;
+        let (arguments, output, shown) = match root {
+            Some(root) => (root.arguments, root.output, true),
+            None => {
+                let site = self.site(frame, path);
+                let arguments = self.module_arguments(&class, frame, path, site.as_ref());
+                let shown = self.shows(&class, frame, site.as_ref(), &arguments);
+                (arguments, self.module_output(&class, frame), shown)
+            }
         };
-        self.builder.begin(Target::Module(module), arguments, None);
+        let call = self.builder.begin(Target::Module(module), arguments, None);
+        if index != 0 {
+            self.place = match place {
+                Place::Root | Place::Container(_) if is_container(&class) => {
+                    Place::Container(shown)
+                }
+                _ => Place::Layer,
+            };
+            if !shown {
+                self.builder.trace_mut().tensors_only.push(call);
+            }
+        }
         let mut passing = Passing::new(self.builder, module, &class);
         let mut at = 0;
         while at < frame.items.len() {
@@ -185,6 +216,30 @@ impl<'e, 'a> Emitter<'e, 'a> {
         }
         self.pass_through(&mut passing, frame, at);
         self.builder.end(output);
+        self.place = place;
+    }
+
+    /// Whether the program shows all that a call takes and returns, where that is asked.
+    fn shows(
+        &self,
+        class: &Class,
+        frame: &Frame<'a>,
+        site: Option<&Site>,
+        arguments: &[Argument],
+    ) -> bool {
+        let container = is_container(class);
+        match self.place {
+            Place::Layer => true,
+            _ if known::is_library(&class.name) && !container => true,
+            // Its lines pass on what it was given.
+            Place::Container(shown) => shown,
+            Place::Root => {
+                let tensors = arguments
+                    .iter()
+                    .map(|argument| argument.value.tensors().len());
+                shown::shown(site, tensors.sum(), &frame.outputs, &self.source)
+            }
+        }
     }
 
     /// Calls of children that left no node because they returned their input: what a `Sequential`
@@ -279,10 +334,15 @@ impl<'e, 'a> Emitter<'e, 'a> {
 
     /// What a module is called with: the tensors that come from outside, under the names of the
     /// class's `forward` where that is known.
-    fn module_arguments(&mut self, class: &Class, frame: &Frame<'a>, path: &str) -> Vec<Argument> {
-        let site = self.site(frame, path);
+    fn module_arguments(
+        &mut self,
+        class: &Class,
+        frame: &Frame<'a>,
+        path: &str,
+        site: Option<&Site>,
+    ) -> Vec<Argument> {
         if let Some(mut arguments) = operators::special_arguments(self, class, frame) {
-            if let Some(site) = &site {
+            if let Some(site) = site {
                 arguments.truncate(site.positional.len() + site.keywords.len());
                 site.passed(&mut arguments);
             }
@@ -526,6 +586,11 @@ impl<'e, 'a> Emitter<'e, 'a> {
         });
         self.builder.end(call.output.as_ref().clone());
     }
+}
+
+/// Whether a module hands on to its children what it is given.
+fn is_container(class: &Class) -> bool {
+    class.is("torch.nn.Sequential")
 }
 
 /// The first tensor of an output.

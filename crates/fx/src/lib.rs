@@ -20,6 +20,7 @@ mod modules;
 mod operators;
 mod passing;
 mod replay;
+mod shown;
 mod site;
 mod stack;
 mod unknown;

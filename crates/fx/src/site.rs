@@ -8,6 +8,8 @@ use modelcost_core::trace::{Argument, Passed, TensorId};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
+use crate::shown::is_item;
+
 /// The arguments of one call as they are written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
@@ -15,6 +17,10 @@ pub struct Site {
     pub positional: Vec<Written>,
     /// By keyword.
     pub keywords: Vec<(SmolStr, Written)>,
+    /// The line, where the call is all of its expression.
+    pub line: Option<SmolStr>,
+    /// Whether only a part of what is returned is used: `self.a(x)[0]`.
+    pub is_part: bool,
 }
 
 /// One argument as it is written.
@@ -81,10 +87,26 @@ fn find(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Shown> {
     }
     let mut sites: Vec<Site> = Vec::new();
     let mut starred = false;
+    let mut parts: Vec<*const Expr> = Vec::new();
+    let mut callees: Vec<*const Expr> = Vec::new();
     parsed.expr.walk(&mut |expr| {
-        let ExprKind::Call(function, arguments) = &expr.kind else {
-            return;
+        let (function, arguments) = match &expr.kind {
+            ExprKind::Call(function, arguments) => (function, arguments),
+            ExprKind::Subscript(base, indices) => {
+                if matches!(indices.as_slice(), [index] if is_item(index)) {
+                    parts.push(&**base);
+                }
+                return;
+            }
+            ExprKind::Attribute(base, _) => {
+                if !callees.contains(&std::ptr::from_ref(expr)) {
+                    parts.push(&**base);
+                }
+                return;
+            }
+            _ => return,
         };
+        callees.push(&**function);
         let matches = match &function.kind {
             ExprKind::Attribute(_, attribute) => !numbered && attribute.name == name,
             ExprKind::Name(called) => numbered && !BUILTIN.contains(&called.as_str()),
@@ -101,6 +123,8 @@ fn find(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Shown> {
         let mut site = Site {
             positional: Vec::new(),
             keywords: Vec::new(),
+            line: std::ptr::eq(expr, &parsed.expr).then(|| SmolStr::new(line)),
+            is_part: parts.contains(&std::ptr::from_ref(expr)),
         };
         for argument in arguments {
             let written = written(value, &argument.value);
@@ -175,15 +199,25 @@ fn written(source: &str, expr: &Expr) -> Written {
 }
 
 impl Site {
-    /// The arguments, given the tensors that flow in, in the order of first use. `names` are the
-    /// parameters of the callee's forward, where those are known.
-    pub fn arguments(&self, inputs: &[TensorId], names: &[SmolStr]) -> Vec<Argument> {
+    /// How many different arguments are neither literals nor tuples of them.
+    pub fn expressions(&self) -> usize {
+        self.texts().len()
+    }
+
+    fn texts(&self) -> Vec<&str> {
         let mut texts: Vec<&str> = Vec::new();
         let all = self
             .positional
             .iter()
             .chain(self.keywords.iter().map(|(_, written)| written));
         all.for_each(|written| written.texts(&mut texts));
+        texts
+    }
+
+    /// The arguments, given the tensors that flow in, in the order of first use. `names` are the
+    /// parameters of the callee's forward, where those are known.
+    pub fn arguments(&self, inputs: &[TensorId], names: &[SmolStr]) -> Vec<Argument> {
+        let texts = self.texts();
         let value_of = |text: &str| {
             let at = texts.iter().position(|other| *other == text).unwrap_or(0);
             let last = at + 1 == texts.len();

@@ -10,9 +10,10 @@ use smol_str::SmolStr;
 
 use super::Built;
 use super::assemble::{Assembler, Placed};
+use super::folded::{self, Biases};
 use super::graph::Graph;
 use super::piece::{Operand, Piece};
-use super::{attention, pieces, recurrent_layer};
+use super::{attention, pieces, recurrent_cell, recurrent_layer};
 use crate::infer::Program;
 use crate::model::Model;
 use crate::text::Arena;
@@ -41,10 +42,15 @@ pub(super) fn build<'a>(
     let scopes = Scopes::new(program);
     let mut pieces = pieces::pieces(&graph);
     pieces = recurrent_layer::gather(&graph, pieces, &|at| scopes.of_step(at));
+    pieces = recurrent_cell::gather(&graph, pieces, &|at| scopes.of_step(at));
     pieces = attention::gather(&graph, pieces, &|at| scopes.of_step(at));
     let parameters = Parameters::new(&graph);
+    pieces
+        .iter_mut()
+        .for_each(|piece| drop_constants(&graph, piece));
     let layout = Layout::new(&graph, &scopes, &pieces, &parameters);
     let mut stacks: HashMap<&str, StackId> = HashMap::default();
+    let biases = folded::biases(model, &graph);
     let mut assembler = Assembler::new(&graph, arena, TraceBuilder::new(name, "onnx"));
     let mut folded = 0;
     for piece in pieces {
@@ -55,7 +61,14 @@ pub(super) fn build<'a>(
         let path = layout.paths.get(scope).cloned().unwrap_or_default();
         let batch_norm = (layout.leaves.contains_key(scope) && layout.is_folded(&graph, &piece))
             .then(|| layout.batch_norm(&path, &scopes))
-            .map(|(path, biased)| (arena.string(path), biased));
+            .map(|(path, guess)| {
+                let biased = match biases {
+                    Biases::None => false,
+                    Biases::All => true,
+                    Biases::Open => guess,
+                };
+                (arena.string(path), biased)
+            });
         folded += usize::from(batch_norm.is_some());
         assembler.place(Placed {
             piece,
@@ -78,14 +91,36 @@ pub(super) fn build<'a>(
         note(
             &mut assembler.builder,
             format!(
-                "{folded} BatchNorm layer{} that the exporter folded into convolutions {} put back; the file no longer \
-                 says whether those convolutions had a bias",
+                "{folded} BatchNorm layer{} that the exporter folded into convolutions {} put back; {}",
                 if folded == 1 { "" } else { "s" },
                 if folded == 1 { "was" } else { "were" },
+                match biases {
+                    Biases::Open => "the file no longer says whether those convolutions had a bias",
+                    _ =>
+                        "whether those convolutions had a bias was told from the numbers of values",
+                },
             ),
         );
     }
     assembler.finish(model)
+}
+
+/// A normalisation without scale and shift has ones and zeros as constant nodes; parameters are
+/// initializers.
+fn drop_constants(graph: &Graph<'_, '_>, piece: &mut Piece) {
+    if !piece.op.ends_with("_norm") {
+        return;
+    }
+    for (name, operand) in &mut piece.operands {
+        let Operand::Weight(id, _) = operand else {
+            continue;
+        };
+        let maker = graph.maker(*id);
+        if matches!(*name, "weight" | "bias") && maker.is_some_and(|at| graph.op(at) == "Constant")
+        {
+            *operand = Operand::None;
+        }
+    }
 }
 
 /// The scopes of nodes: everything before the last `/` of their names.
@@ -171,6 +206,8 @@ struct Layout<'a> {
     /// Classes of the scopes that are calls of layers.
     leaves: HashMap<&'a str, String>,
     sequential: HashSet<&'a str>,
+    /// Scopes of convolutions with groups.
+    grouped: HashSet<&'a str>,
 }
 
 impl<'a> Layout<'a> {
@@ -184,6 +221,7 @@ impl<'a> Layout<'a> {
             paths: HashMap::default(),
             leaves: HashMap::default(),
             sequential: HashSet::default(),
+            grouped: HashSet::default(),
         };
         for scope in &scopes.in_order {
             let (outer, own) = scope.rsplit_once('/').unwrap_or(("", scope));
@@ -263,6 +301,11 @@ impl<'a> Layout<'a> {
             if scope.is_empty() && !owns && graph.program.steps.len() > 4 {
                 continue;
             }
+            let groups = pieces.iter().flat_map(|piece| &piece.operands);
+            let mut groups = groups.filter(|(name, _)| *name == "groups");
+            if groups.any(|(_, groups)| matches!(groups, Operand::Int(groups) if *groups > 1)) {
+                self.grouped.insert(scope);
+            }
             self.leaves.insert(scope, class);
         }
     }
@@ -332,24 +375,30 @@ impl<'a> Layout<'a> {
         (join(base), false)
     }
 
-    /// Whether a Sequential is a long list of layers, as in VGG, where people leave `bias` at its
-    /// default; blocks of one convolution say `bias=False`.
+    /// Whether a Sequential is a long list of plain layers, as in VGG, where people leave `bias` at
+    /// its default; blocks of one convolution, and those of later days, whose convolutions have
+    /// groups, say `bias=False`.
     fn is_plain_stack(&self, path: &str, scopes: &Scopes<'a>) -> bool {
         let prefix = if path.is_empty() {
             String::new()
         } else {
             format!("{path}.")
         };
-        let children = scopes.all.iter().filter(|scope| {
-            let child = &self.paths[**scope];
-            let rest = child.strip_prefix(&prefix);
-            rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
-                && self
-                    .leaves
-                    .get(**scope)
-                    .is_some_and(|class| class.contains(".conv.Conv"))
-        });
-        children.count() > 2
+        let convolutions: Vec<&&str> = scopes
+            .all
+            .iter()
+            .filter(|scope| {
+                let child = &self.paths[**scope];
+                let rest = child.strip_prefix(&prefix);
+                let class = self.leaves.get(**scope);
+                rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+                    && class.is_some_and(|class| class.contains(".conv.Conv"))
+            })
+            .collect();
+        convolutions.len() > 2
+            && !convolutions
+                .iter()
+                .any(|scope| self.grouped.contains(**scope))
     }
 }
 

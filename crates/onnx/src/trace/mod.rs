@@ -8,6 +8,7 @@
 mod assemble;
 mod attention;
 mod dynamo;
+mod folded;
 mod fused;
 mod fx_text;
 mod graph;
@@ -22,6 +23,7 @@ mod places;
 mod plain;
 mod recompose;
 mod recurrent;
+mod recurrent_cell;
 mod recurrent_layer;
 mod repair;
 mod rounds;

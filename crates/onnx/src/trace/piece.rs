@@ -110,6 +110,7 @@ impl Piece {
                 | "cat"
                 | "index"
                 | "flatten"
+                | "zeros"
         )
     }
 }

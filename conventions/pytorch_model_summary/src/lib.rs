@@ -156,21 +156,6 @@ pub fn table(rows: &[Row]) -> String {
     )
 }
 
-/// This tool fails where a layer takes or returns anything but tensors.
-fn note_other_values(trace: &Trace, rows: &[Row], paths: &[String], report: &mut Report) {
-    let mut open = rows
-        .iter()
-        .filter(|row| trace.tensors_only.contains(&row.call));
-    if let Some(first) = open.next() {
-        let note = format!(
-            "the file shows only the tensors that {} rows' layers take and return, such as {}; anything else makes this tool fail",
-            open.count() + 1,
-            paths[first.module.index()],
-        );
-        report.fidelity.note(Level::Reconstructed, note);
-    }
-}
-
 fn totals(rows: &[Row]) -> (Dim, Dim) {
     let params = rows.iter().map(|row| row.params.clone()).sum();
     let trainable = rows.iter().map(|row| row.trainable.clone()).sum();
@@ -206,7 +191,6 @@ impl Convention for PytorchModelSummary {
             let note = "the shape of an output is not known";
             report.fidelity.note(Level::Partial, note);
         }
-        note_other_values(trace, &rows, &paths, &mut report);
         let calls = trace.calls_by_module();
         report.layers = rows
             .iter()

@@ -10,6 +10,7 @@ use modelcost_core::report::{Entry, Report, inclusive_counts, layers};
 use modelcost_core::table::{Table, describe};
 use modelcost_core::trace::{CallId, Target, Trace};
 
+use crate::factorisations;
 use crate::hooks;
 use crate::in_place;
 use crate::names;
@@ -135,6 +136,7 @@ impl Convention for Counter {
         let backward = (self.pass == Pass::ForwardAndBackward).then(|| Gradients::new(trace));
         if let Some(gradients) = &backward {
             trace.note_frozen(&mut report.fidelity, Level::Reconstructed);
+            factorisations::note(trace, gradients, &mut report.fidelity);
             let outputs = trace.outputs();
             if !outputs.is_empty() && !outputs.iter().any(|id| gradients.requires_grad(*id)) {
                 let reason = "AttributeError: no output requires a gradient, so there is nothing to go back from";

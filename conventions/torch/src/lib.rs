@@ -7,6 +7,7 @@
 //! [`gradients`](modelcost_core::gradients) finds out what autograd computes.
 
 mod counter;
+mod factorisations;
 mod hooks;
 mod in_place;
 mod names;

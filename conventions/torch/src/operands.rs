@@ -39,7 +39,7 @@ pub fn masks(
     match name.strip_prefix("aten.").unwrap_or(name) {
         "linear" | "matmul" | "linalg_matmul" | "mm" | "bmm" | "inner" | "tensordot" | "conv1d"
         | "conv2d" | "conv3d" | "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d"
-        | "convolution" | "_convolution" | "_convolution_mode" => all(pair(0)),
+        | "convolution" | "_convolution" | "_convolution_mode" | "cdist" => all(pair(0)),
         "affine_grid_generator" => all([requires(tensors.first().copied()), false]),
         "addmm" | "baddbmm" | "addbmm" => all(pair(1)),
         "einsum" => einsum(&tensors, counted.len(), gradients),

@@ -15,7 +15,7 @@ pub enum Level {
     Partial,
 }
 
-/// One of the three kinds of calls that a tool can look at.
+/// One of the kinds of calls that a tool can look at, and what else it can see of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {
@@ -25,6 +25,8 @@ pub enum Layer {
     Functions,
     /// Calls of operators.
     Operators,
+    /// What the layers right below the root take and return beside tensors.
+    Values,
 }
 
 /// A note that concerns only the tools that look at certain calls.

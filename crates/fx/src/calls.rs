@@ -179,7 +179,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
                 (arguments, self.module_output(&class, frame), shown)
             }
         };
-        let call = self.builder.begin(Target::Module(module), arguments, None);
+        self.builder.begin(Target::Module(module), arguments, None);
         if index != 0 {
             self.place = match place {
                 Place::Root | Place::Container(_) if is_container(&class) => {
@@ -188,7 +188,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
                 _ => Place::Layer,
             };
             if !shown {
-                self.builder.trace_mut().tensors_only.push(call);
+                self.doubts.add(Doubt::Values, || path.to_string());
             }
         }
         let mut passing = Passing::new(self.builder, module, &class);

@@ -18,6 +18,8 @@ pub enum Doubt {
     Infix,
     /// A line calls a module in two ways.
     Site,
+    /// A layer may take or return more than tensors.
+    Values,
     /// A module returns several tensors.
     Outputs,
     /// What a function was given is not in the program.
@@ -48,6 +50,7 @@ impl Doubt {
             Doubt::Kept | Doubt::Imported | Doubt::Hidden | Doubt::Infix | Doubt::Arguments => {
                 &[Layer::Functions]
             }
+            Doubt::Values => &[Layer::Values],
             Doubt::Recomputed => &[Layer::Operators],
             Doubt::Fused | Doubt::Flattened => {
                 &[Layer::Modules, Layer::Functions, Layer::Operators]
@@ -85,6 +88,10 @@ impl Doubt {
             Doubt::Site => (
                 "the source does not show which arguments of a module are given by keyword",
                 "taken for none; hooks do not see those",
+            ),
+            Doubt::Values => (
+                "the program shows only the tensors that a layer takes and returns",
+                "taken for all that it takes and returns, as far as the source does not say",
             ),
             Doubt::Outputs => (
                 "a module returns several tensors, and a program does not say how they are nested",

@@ -83,9 +83,6 @@ pub struct Trace {
     /// The lines of the user's `forward` that were executed, in order, where the file keeps them:
     /// each with the first call that it makes. A line that is executed again stands here again.
     pub lines: Vec<(CallId, SmolStr)>,
-    /// Calls of layers right below the root (containers left out) of which the file shows only the
-    /// tensors that they take and return; there may be other values.
-    pub tensors_only: Vec<CallId>,
     /// The model's inputs, by name.
     pub inputs: Vec<(SmolStr, TensorId)>,
     /// What the model returns.

@@ -4,6 +4,7 @@
 //! out. It is put together again and handed to the same code that reads `.pt2` files.
 
 mod assembly;
+mod dropped;
 mod fused;
 mod lost;
 mod operands;
@@ -158,6 +159,7 @@ pub(super) fn build<'a>(
         values,
         ..
     } = assembly;
+    dropped::note(&mut builder, &flats, &stacks);
     let flats = recompose::recompose(&mut builder, flats);
     if !fused.is_empty() {
         let count = fused.len();

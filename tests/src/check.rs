@@ -136,7 +136,7 @@ pub fn check_model(expected: &Expected, trace: Result<Trace, String>) -> Vec<Out
         // That a tool fails on the model is an answer too, as good as the trace is.
         compare.level = Some(match &report {
             Ok(report) => report.fidelity.level,
-            Err(_) => trace.fidelity.level,
+            Err(_) => trace.fidelity.seen_by(&convention.info().sees).level,
         });
         compare.answer(answer, &report);
         if let (Ok(report), Some(layers)) = (&report, expected.layers.get(tool)) {

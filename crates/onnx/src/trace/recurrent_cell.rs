@@ -1,7 +1,7 @@
 //! Recurrent cells: the older exporter writes two products and the gates between them for what
 //! PyTorch calls as one operator. The parameters' names, which it keeps, tell.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use modelcost_core::dim::Dim;
 
@@ -52,7 +52,7 @@ pub(super) fn gather<'a>(
     pieces: Vec<Piece>,
     scope: &dyn Fn(usize) -> &'a str,
 ) -> Vec<Piece> {
-    let mut scopes: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut scopes: HashMap<&str, Vec<usize>> = HashMap::default();
     for at in 0..graph.program.steps.len() {
         if product(graph, at).is_some() {
             scopes.insert(scope(at), Vec::new());
@@ -66,7 +66,7 @@ pub(super) fn gather<'a>(
             steps.push(at);
         }
     }
-    let mut cells: HashMap<&str, Vec<Piece>> = HashMap::new();
+    let mut cells: HashMap<&str, Vec<Piece>> = HashMap::default();
     for (scope, steps) in scopes {
         if let Some(cell) = cell(graph, &steps) {
             cells.insert(scope, cell);

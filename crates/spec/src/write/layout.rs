@@ -14,7 +14,12 @@ use super::{python, shared};
 const WIDTH: usize = 112;
 
 /// A spec has notes for whoever counts.
-const EVERY_LAYER: &[Layer] = &[Layer::Modules, Layer::Functions, Layer::Operators];
+const EVERY_LAYER: &[Layer] = &[
+    Layer::Modules,
+    Layer::Functions,
+    Layer::Operators,
+    Layer::Values,
+];
 
 /// The whole spec.
 pub(super) fn text(trace: &Trace, root: &Node, body: Option<&Body>, library: &Library) -> String {

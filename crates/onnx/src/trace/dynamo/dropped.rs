@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(of(&[1, 2, 3, 4, 2, 3, 4, 2, 3]), Some("4"));
         // Whole rounds, a statement over several lines, another branch.
         assert_eq!(of(&[1, 2, 3, 4, 2, 3, 4, 5]), None);
-        assert_eq!(of(&[3, 2, 4, 3, 5]), None);
+        assert_eq!(of(&[3, 2, 4, 5]), None);
         assert_eq!(of(&[1, 2, 3, 5, 2, 4, 5, 6]), None);
     }
 

@@ -8,13 +8,14 @@ mod dropped;
 mod fused;
 mod lost;
 mod operands;
+mod scopes;
 
 use foldhash::{HashMap, HashSet};
 
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::{TensorId, TraceBuilder};
 use modelcost_core::value::Value;
-use modelcost_fx::{Entry, Root, StackId, Stacks, emit, every_path, tree};
+use modelcost_fx::{Root, StackId, Stacks, emit, every_path, tree};
 use smol_str::SmolStr;
 
 use self::assembly::Assembly;
@@ -82,7 +83,7 @@ pub(super) fn build<'a>(
     let mut builder = TraceBuilder::new(name, "onnx");
     let known = shapes::states(model, program, &groups, &inputs);
     let mut stacks = Stacks::default();
-    let scopes: Vec<Option<StackId>> = scope_stacks(&groups, &mut stacks, arena);
+    let scopes: Vec<Option<StackId>> = scopes::stacks(&groups, &mut stacks, arena);
     let fused = fused::fused_convolutions(program, &groups);
     let lost = lost::find(
         program,
@@ -290,40 +291,6 @@ fn in_order(groups: &[Group<'_>], loose: &[usize], program: &Program<'_>) -> Vec
     order.extend(whole);
     order.sort_by_key(|(start, step, _)| (*start, *step));
     order.into_iter().map(|(_, _, item)| item).collect()
-}
-
-/// The stacks of module calls around each group.
-fn scope_stacks<'a>(
-    groups: &[Group<'a>],
-    stacks: &mut Stacks<'a>,
-    arena: &'a Arena,
-) -> Vec<Option<StackId>> {
-    let mut rounds = rounds::Rounds::default();
-    let mut seen: HashMap<String, StackId> = HashMap::default();
-    groups
-        .iter()
-        .map(|group| {
-            let paths = fx_text::strings(group.node.meta(SCOPES)?);
-            let classes = fx_text::strings(group.node.meta(CLASSES)?);
-            // The last of each is the FX node itself.
-            let depth = paths.len().min(classes.len()).checked_sub(1)?;
-            let calls = rounds.enter(&paths[..depth], &classes[..depth]);
-            let entries = (0..depth).map(|at| Entry {
-                key: match calls[at] {
-                    0 => paths[at],
-                    again => arena.string(format!("{}@{again}", paths[at])),
-                },
-                path: paths[at].into(),
-                class: classes[at],
-            });
-            let entries: Vec<Entry<'a>> = entries.collect();
-            let keys: Vec<&str> = entries.iter().map(|entry| entry.key).collect();
-            let id = seen
-                .entry(keys.join(";"))
-                .or_insert_with(|| stacks.push(entries));
-            Some(*id)
-        })
-        .collect()
 }
 
 /// The steps that read each value; `usize::MAX` for the outputs of the model.

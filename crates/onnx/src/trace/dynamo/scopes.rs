@@ -1,0 +1,83 @@
+//! The module calls around each FX node.
+
+use foldhash::HashMap;
+
+use modelcost_fx::{Entry, StackId, Stacks};
+
+use super::super::{fx_text, rounds};
+use super::{CLASSES, Group, SCOPES, STACK_TRACE};
+use crate::text::Arena;
+
+/// Operators that exporters make again after a tensor was changed in place.
+const VIEWS: &[&str] = &[
+    "aten.alias",
+    "aten.as_strided",
+    "aten.diagonal",
+    "aten.expand",
+    "aten.permute",
+    "aten.select",
+    "aten.slice",
+    "aten.split",
+    "aten.squeeze",
+    "aten.transpose",
+    "aten.unbind",
+    "aten.unsqueeze",
+    "aten.view",
+];
+
+/// The stacks of module calls around each group.
+pub(super) fn stacks<'a>(
+    groups: &[Group<'a>],
+    stacks: &mut Stacks<'a>,
+    arena: &'a Arena,
+) -> Vec<Option<StackId>> {
+    let mut rounds = rounds::Rounds::default();
+    let mut seen: HashMap<String, StackId> = HashMap::default();
+    groups
+        .iter()
+        .map(|group| {
+            let paths = fx_text::strings(group.node.meta(SCOPES)?);
+            let classes = fx_text::strings(group.node.meta(CLASSES)?);
+            // The last of each is the FX node itself.
+            let depth = paths.len().min(classes.len()).checked_sub(1)?;
+            let depth = depth.min(caller(group, &classes[..depth]).unwrap_or(depth));
+            let calls = rounds.enter(&paths[..depth], &classes[..depth]);
+            let entries = (0..depth).map(|at| Entry {
+                key: match calls[at] {
+                    0 => paths[at],
+                    again => arena.string(format!("{}@{again}", paths[at])),
+                },
+                path: paths[at].into(),
+                class: classes[at],
+            });
+            let entries: Vec<Entry<'a>> = entries.collect();
+            let keys: Vec<&str> = entries.iter().map(|entry| entry.key).collect();
+            let id = seen
+                .entry(keys.join(";"))
+                .or_insert_with(|| stacks.push(entries));
+            Some(*id)
+        })
+        .collect()
+}
+
+/// How many modules around a view called it, where those are fewer than its scopes. A view of what
+/// was changed in place since is made again where it is used next, and that may be inside the module
+/// that it is handed to; its stack trace is that of the line that made it first.
+fn caller(group: &Group<'_>, classes: &[&str]) -> Option<usize> {
+    if !VIEWS.contains(&group.op().as_str()) {
+        return None;
+    }
+    let trace = group.node.meta(STACK_TRACE)?;
+    // Graphs inside graphs have traces of their own.
+    if trace.contains("<eval_with_key>") {
+        return None;
+    }
+    let frames = trace.matches("File \"").count();
+    if frames > 0 && frames < classes.len() {
+        return Some(frames);
+    }
+    // A forward of a base class is a frame, too, so that counts may agree by chance.
+    let file = trace.rsplit("File \"").next()?.split('"').next()?;
+    let is_layer = classes.last()?.starts_with("torch.nn.modules.");
+    (is_layer && frames > 0 && !file.contains("torch/nn/")).then_some(classes.len() - 1)
+}

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use modelcost_analysis::agreement::differences;
 use modelcost_core::convention::Convention;
+use modelcost_core::trace::Trace;
 use modelcost_spec::{WriteOptions, write};
-use modelcost_tests::parallel;
+use modelcost_tests::{packed, parallel};
 
 /// Models of the whole corpus that are tried too where that is there: of each kind a small one.
 const MORE: &[&str] = &[
@@ -36,13 +37,17 @@ fn conventions() -> Vec<&'static dyn Convention> {
 fn problems(path: &Path) -> Vec<String> {
     let name = path.file_stem().unwrap().to_string_lossy().to_string();
     let model = modelcost_reader::open(path, &Default::default()).unwrap();
+    problems_of(&model.trace, &name)
+}
+
+fn problems_of(trace: &Trace, name: &str) -> Vec<String> {
     let options = WriteOptions::default();
-    let written = write(&model.trace, options);
+    let written = write(trace, options);
     let found = match &written.read_back {
         Ok(found) => found,
         Err(diagnostics) => return vec![format!("{name}: {}", diagnostics[0].message)],
     };
-    let different = differences(&model.trace, found, &conventions());
+    let different = differences(trace, found, &conventions());
     let mut out: Vec<String> = different
         .into_iter()
         .map(|difference| format!("{name}: {}: {}", difference.convention, difference.what))
@@ -73,6 +78,26 @@ fn every_convention_agrees() {
     files.sort();
     let problems = parallel::map(&files, |path| problems(path)).concat();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Layers of users' classes that derive from PyTorch's, parametrized layers, products over chosen
+/// dimensions: what rules read of them is put back from what they call.
+#[test]
+fn derived_and_parametrized_layers_keep_their_numbers() {
+    modelcost_conventions::link();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (family, names) in [
+        ("wide", &["conformer", "spectral", "state_space", "vocoder"]),
+        ("dec", &["convs", "norms", "residual", "vectors"]),
+    ] {
+        let files = packed::files(&corpus.join(family).join("models.tar.xz"));
+        for name in names {
+            let name = format!("{family}__{name}.pt2");
+            let trace = modelcost_export::read_bytes(&files[&name], &name).unwrap();
+            let problems = problems_of(&trace, &name);
+            assert!(problems.is_empty(), "{}", problems.join("\n"));
+        }
+    }
 }
 
 fn text(name: &str) -> String {

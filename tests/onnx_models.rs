@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use modelcost_core::convention::{Options as CountOptions, lookup};
@@ -13,28 +12,18 @@ use modelcost_core::fidelity::Level;
 use modelcost_core::trace::Trace;
 use modelcost_onnx::infer::Options;
 use modelcost_onnx::{ModelFile, shapes_of};
+use modelcost_tests::packed;
 
 /// The models by set and name: `light/light_vgg19`.
 fn models() -> BTreeMap<String, ModelFile> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/onnx-models.tar.xz");
-    let packed = std::fs::read(path).unwrap();
-    let mut tar = Vec::new();
-    lzma_rs::xz_decompress(&mut packed.as_slice(), &mut tar).unwrap();
-    let mut models = BTreeMap::new();
-    for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().into_owned();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "onnx")
-        {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            let name = path.with_extension("").display().to_string();
-            models.insert(name, ModelFile::from_bytes(path, bytes));
-        }
-    }
-    models
+    packed::files(&path)
+        .into_iter()
+        .filter_map(|(file, bytes)| {
+            let name = file.strip_suffix(".onnx")?.to_owned();
+            Some((name, ModelFile::from_bytes(file, bytes)))
+        })
+        .collect()
 }
 
 #[test]

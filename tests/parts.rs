@@ -4,8 +4,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use modelcost_core::fidelity::Level;
@@ -14,23 +12,7 @@ use modelcost_onnx::ModelFile;
 use modelcost_onnx::infer::Options;
 use modelcost_tests::check::{Figure, check_model};
 use modelcost_tests::corpus::Expected;
-use modelcost_tests::parallel;
-
-/// The files by their names: `dec__var.raw.onnx`.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let packed = std::fs::read(folder.join("models.tar.xz")).unwrap();
-    let mut tar = Vec::new();
-    lzma_rs::xz_decompress(&mut packed.as_slice(), &mut tar).unwrap();
-    let mut out = BTreeMap::new();
-    for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let name = entry.path().unwrap().display().to_string();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        out.insert(name, bytes);
-    }
-    out
-}
+use modelcost_tests::{packed, parallel};
 
 fn trace(name: &str, bytes: &[u8]) -> Result<Trace, String> {
     if name.ends_with(".pt2") {
@@ -49,7 +31,7 @@ fn exact_answers_are_equal(family: &str, bars: Bars) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("corpus")
         .join(family);
-    let files = files(&folder);
+    let files = packed::files(&folder.join("models.tar.xz"));
     let table = std::fs::read_to_string(folder.join(format!("{family}.jsonl"))).unwrap();
     let expected: Vec<Expected> = table
         .lines()

@@ -9,5 +9,6 @@ pub mod check;
 pub mod corpus;
 pub mod known;
 pub mod layers;
+pub mod packed;
 pub mod parallel;
 pub mod summary;

@@ -96,6 +96,11 @@ fn lookup(
         },
         "a" if index == 0 => named("self").or_else(|| first_tensor(given)),
         "b" if index == 1 => named("other").or_else(|| named("exponent")),
+        // torch.tensordot
+        "dims" => Some(Value::Tuple(vec![
+            named("dims_self")?,
+            named("dims_other")?,
+        ])),
         _ => None,
     })
 }

@@ -75,7 +75,8 @@ pub fn emit(
     emitter.frame(0);
     let mut doubts = std::mem::take(&mut emitter.doubts);
     crate::infer::classes(builder, nodes, &mut doubts);
-    crate::infer::attributes(builder);
+    let modules = (0..builder.trace().modules.len()).map(ModuleId::new);
+    modelcost_torch::recover::fill(builder.trace_mut(), modules);
     unknown::modules(builder.trace(), tree, nodes, stacks, &mut doubts);
     doubts.note(&mut builder.trace_mut().fidelity);
     true

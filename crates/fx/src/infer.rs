@@ -1,7 +1,6 @@
 //! What the program does not say of modules and what they do tells.
 
 use modelcost_core::trace::{CallId, Class, Module, ModuleId, Target, Trace, TraceBuilder};
-use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
 use crate::doubts::{Doubt, Doubts};
@@ -178,7 +177,7 @@ fn layer(trace: &Trace, module: ModuleId, call: CallId) -> Option<&'static str> 
     {
         return None;
     }
-    let operators = outer_operators(trace, call)
+    let operators = modelcost_torch::recover::outer_operators(trace, call)
         .into_iter()
         .map(|id| trace.call(id));
     let layers = operators.filter_map(|call| match &call.target {
@@ -238,73 +237,4 @@ fn sequential(trace: &Trace, module: ModuleId, call: CallId) -> Option<&'static 
         flows = inner.output.tensor();
     }
     Some("torch.nn.Sequential")
-}
-
-/// The outermost operator calls inside a module call, outside of the modules that it calls.
-pub fn outer_operators(trace: &Trace, call: CallId) -> Vec<CallId> {
-    let mut out = Vec::new();
-    let mut next = call.index() + 1;
-    let end = trace.call(call).end.index();
-    while next < end {
-        let id = CallId::new(next);
-        match trace.call(id).target {
-            Target::Function(_) => next += 1,
-            Target::Operator(_) => {
-                out.push(id);
-                next = trace.call(id).end.index();
-            }
-            Target::Module(_) => next = trace.call(id).end.index(),
-        }
-    }
-    out
-}
-
-/// Sets the attributes of modules of known classes.
-pub fn attributes(builder: &mut TraceBuilder) {
-    let trace = builder.trace();
-    let called = trace.calls_by_module();
-    let mut found = Vec::new();
-    for (index, calls) in called.iter().enumerate() {
-        let id = ModuleId::new(index);
-        let operators = calls
-            .first()
-            .map(|call| outer_operators(trace, *call))
-            .unwrap_or_default();
-        let attributes = modelcost_torch::recover::attributes(trace, id, &operators);
-        if !attributes.is_empty() {
-            found.push((index, attributes));
-        }
-    }
-    for (index, attributes) in found {
-        builder.trace_mut().modules[index].attributes = attributes;
-    }
-    computed_weights(builder.trace_mut(), &called);
-}
-
-/// A parametrized layer computes its weight: that is a tensor under the name, and no parameter.
-fn computed_weights(trace: &mut Trace, called: &[Vec<CallId>]) {
-    for (index, calls) in called.iter().enumerate() {
-        let parameters = &trace.modules[index].parameters;
-        let Some(at) = parameters
-            .iter()
-            .position(|(name, id)| name == "weight" && id.is_none())
-        else {
-            continue;
-        };
-        let Some(call) = calls.first() else { continue };
-        let operators = outer_operators(trace, *call);
-        let weight = operators
-            .iter()
-            .find_map(|id| match trace.call(*id).argument("weight") {
-                Some(Value::Tensor(weight)) => Some(*weight),
-                _ => None,
-            });
-        if let Some(weight) = weight {
-            let module = &mut trace.modules[index];
-            module.parameters.remove(at);
-            module
-                .attributes
-                .push((SmolStr::new_static("weight"), Value::Tensor(weight)));
-        }
-    }
 }

@@ -451,7 +451,7 @@ pub(super) fn dtype_of(name: &Option<Ident>) -> DType {
     parsed.unwrap_or(DType::Float32)
 }
 
-fn is_container(class: &str) -> bool {
+pub(super) fn is_container(class: &str) -> bool {
     [
         "torch.nn.Sequential",
         "torch.nn.ModuleList",

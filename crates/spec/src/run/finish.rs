@@ -4,7 +4,11 @@ use modelcost_core::diagnostic::Diagnostic;
 use modelcost_core::expr::{Ident, Span};
 use modelcost_core::trace::{Module, ModuleId, Origin, ParameterId, Target, Trace};
 
+use modelcost_torch::recover;
+
+use super::construct::is_container;
 use super::{Fail, Kind, MAX_DEPTH, Made, Result, Run, Traced, error};
+use crate::catalogue;
 use crate::document::Body;
 
 /// `tie = { "head.weight" = "emb.weight" }` of one module.
@@ -125,7 +129,11 @@ impl<'d> Run<'d> {
             self.unknown_parameters(module);
         }
         let root = self.root.unwrap_or(Trace::ROOT);
+        let derived = self.derived_layers();
         let mut trace = self.tracer.finish();
+        if !derived.is_empty() {
+            recover::fill(&mut trace, derived);
+        }
         if self.tied {
             drop_unowned(&mut trace);
         }
@@ -143,6 +151,26 @@ impl<'d> Run<'d> {
             made: self.made,
             complete: self.complete,
         }
+    }
+
+    /// Blocks that derive from a layer of PyTorch and have a forward of their own.
+    fn derived_layers(&self) -> Vec<ModuleId> {
+        let modules = self.trace().modules.iter().enumerate();
+        modules
+            .filter(|(_, module)| {
+                let class = &module.class;
+                let known = |name: &str| {
+                    let layer = catalogue::class(name).filter(|layer| layer.name() == name);
+                    layer.is_some() && !is_container(name)
+                };
+                known(&class.name) || class.bases.iter().any(|base| known(base))
+            })
+            .map(|(at, _)| ModuleId::new(at))
+            .filter(|id| {
+                let instance = self.instance(*id);
+                instance.is_some_and(|instance| matches!(instance.kind, Kind::Body(_)))
+            })
+            .collect()
     }
 
     /// The children of bodies that never ran, for their parameters.

@@ -8,6 +8,7 @@ mod einops;
 pub(crate) mod index;
 mod layer;
 mod pool;
+mod product;
 mod recurrent;
 mod reduce;
 mod reshape;
@@ -169,11 +170,12 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 12] = [
+static TABLES: [&[Entry]; 13] = [
     &layer::FUNCTIONS,
     &pool::FUNCTIONS,
     &activation::FUNCTIONS,
     &arithmetic::FUNCTIONS,
+    &product::FUNCTIONS,
     &reshape::FUNCTIONS,
     &reduce::FUNCTIONS,
     &create::FUNCTIONS,

@@ -1,5 +1,6 @@
 //! ATen's operators: one row each, with the rule for the shape of its output.
 
+mod contract;
 mod conv;
 mod create;
 mod cut;
@@ -76,7 +77,8 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 11] = [
+static TABLES: [&[Entry]; 12] = [
+    &contract::OPERATORS,
     &conv::OPERATORS,
     &matmul::OPERATORS,
     &elementwise::OPERATORS,

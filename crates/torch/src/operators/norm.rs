@@ -7,7 +7,11 @@ use super::{Entry, Op, compatible, row};
 use crate::error::Result;
 use crate::show;
 
-pub(super) static OPERATORS: [Entry; 9] = [
+pub(super) static OPERATORS: [Entry; 10] = [
+    row("_weight_norm(v, g, dim=0)", |op| {
+        let shape = op.shape("v")?;
+        op.like("v", shape)
+    }),
     row(
         "batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, \
          cudnn_enabled)",

@@ -12,10 +12,12 @@ use modelcost_core::dim::Dim;
 use modelcost_core::trace::{Call, CallId, Class, ModuleId, Shape, Target, Trace};
 use modelcost_core::value::Value;
 
+mod fill;
 mod pools;
 mod products;
 mod sequences;
 
+pub use fill::{fill, outer_operators};
 use pools::{adaptive_pool, avg_pool, batch_norm, group_norm, layer_norm, max_pool, upsample};
 use products::{bilinear, conv, conv_transpose, deformable, embedding, linear};
 use sequences::{attention, recurrent, recurrent_cell};

@@ -14,6 +14,7 @@ use modelcost_core::expr::ExprKind;
 use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
 use modelcost_spec::{Content, Document, Key, Layer, LayerId, Made, Memo, Options};
 
+use crate::excerpt;
 use crate::hints::Subject;
 use crate::model::{Facts, Model, Subjects, outermost};
 
@@ -33,6 +34,8 @@ pub struct Analysis {
     pub dims: Dims,
     /// What it does.
     model: Model,
+    /// The layers of the model that stand one after another.
+    in_turn: Vec<LayerId>,
 }
 
 impl Analysis {
@@ -49,12 +52,25 @@ impl Analysis {
         memo: &mut Memo,
         superseded: Option<Arc<AtomicBool>>,
     ) -> Analysis {
-        let (document, mut diagnostics) = Document::parse(text);
+        let (document, diagnostics) = Document::parse(text);
+        Analysis::of(text, document, diagnostics, dims, memo, superseded)
+    }
+
+    /// Runs what was read from a text.
+    pub(crate) fn of(
+        text: &str,
+        document: Document,
+        mut diagnostics: Vec<Diagnostic>,
+        dims: &Dims,
+        memo: &mut Memo,
+        superseded: Option<Arc<AtomicBool>>,
+    ) -> Analysis {
         let mut options = options(&document, dims);
         options.superseded = superseded;
         let traced = document.trace_again(&options, memo);
         diagnostics.extend(traced.diagnostics);
         Analysis {
+            in_turn: excerpt::in_turn(&document, text),
             document,
             made: traced.made,
             diagnostics,
@@ -71,6 +87,11 @@ impl Analysis {
     /// The trace.
     pub fn trace(&self) -> &Trace {
         &self.model.trace
+    }
+
+    /// The layers of the model that stand one after another in a table, each on lines of its own.
+    pub(crate) fn in_turn(&self) -> &[LayerId] {
+        &self.in_turn
     }
 
     /// Whether the text means a whole model.

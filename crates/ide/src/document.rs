@@ -9,8 +9,9 @@ use modelcost_spec::Memo;
 
 use crate::analysis::{Analysis, Dims};
 use crate::background::{Background, Reading};
-use crate::config::{self, CONFIG_FILE, Directive};
+use crate::config::{self, CONFIG_FILE, Directive, HintSettings};
 use crate::content::Content;
+use crate::excerpt;
 use crate::hints::{Anchors, Subject};
 use crate::program::{Program, VIEWED, View};
 use crate::text::Buffer;
@@ -21,6 +22,9 @@ pub const MAX_TEXT: usize = 8 << 20;
 
 /// A text that takes longer to read is read in the background, where someone would have to wait for it.
 const HEAVY: Duration = Duration::from_millis(2);
+
+/// How much may wait to be thrown away.
+const MAX_DISCARDED: usize = 4;
 
 /// What a document is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ pub struct Document {
     memo: Memo,
     /// Whether the text is known not to be that of the file it is shown for.
     is_other: bool,
-    /// What was worked out for earlier texts: freeing a large trace takes a while, which nobody should wait for.
+    /// What was worked out for earlier texts: freeing a trace takes a while, which nobody should wait for.
     discarded: Vec<Content>,
 }
 
@@ -72,6 +76,42 @@ pub(crate) struct Good {
     pub content: Content,
     /// Where its hints stand in the text as it is now.
     pub anchors: Vec<GoodAnchor>,
+    /// What was edited since.
+    pub changed: Option<Changed>,
+}
+
+/// The part of a text outside of which nothing was edited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// Where it is in the text as it is now.
+    pub bytes: Range<usize>,
+    /// By how much the text is longer.
+    grown: isize,
+}
+
+impl Changed {
+    /// The edit that puts `length` bytes in the place of a range.
+    fn new(range: &Range<usize>, length: usize) -> Changed {
+        Changed {
+            bytes: range.start..range.start + length,
+            grown: length as isize - range.len() as isize,
+        }
+    }
+
+    /// This and an edit after it.
+    fn and(self, range: &Range<usize>, length: usize) -> Changed {
+        let next = Changed::new(range, length);
+        let end = self.bytes.end.max(range.end);
+        Changed {
+            bytes: self.bytes.start.min(range.start)..end.saturating_add_signed(next.grown),
+            grown: self.grown + next.grown,
+        }
+    }
+
+    /// Where a byte behind it is now.
+    pub fn moved(&self, at: usize) -> usize {
+        at.saturating_add_signed(self.grown)
+    }
 }
 
 impl Good {
@@ -149,7 +189,9 @@ impl Document {
                 .extend(self.good.take().map(|good| good.content));
             return;
         };
-        let range = range.start..range.end.max(range.start);
+        let length = self.buffer.text().len();
+        let start = range.start.min(length);
+        let range = start..range.end.clamp(start, length);
         let (first, last) = (
             self.buffer.line_of(range.start),
             self.buffer.line_of(range.end),
@@ -162,11 +204,15 @@ impl Document {
             clean_end: self.buffer.line(last).start == range.end && whole_lines,
             before: self.buffer.line_count(),
             after: {
-                self.buffer.replace(range, text);
+                self.buffer.replace(range.clone(), text);
                 self.buffer.line_count()
             },
         };
         if let Some(good) = &mut self.good {
+            good.changed = Some(match good.changed.take() {
+                Some(changed) => changed.and(&range, text.len()),
+                None => Changed::new(&range, text.len()),
+            });
             good.anchors
                 .retain_mut(|anchor| match moves.line(anchor.line) {
                     Some((line, touched)) => {
@@ -190,17 +236,24 @@ impl Document {
             let good = Good {
                 anchors: state.anchors.all().iter().map(anchor).collect(),
                 content: state.content,
+                changed: None,
             };
             self.good.replace(good).map(|good| good.content)
         } else {
             Some(state.content)
         };
         self.discarded.extend(old);
+        self.discarded.truncate(MAX_DISCARDED);
     }
 
-    /// What was worked out for earlier texts, to be thrown away.
-    pub(crate) fn take_discarded(&mut self) -> Vec<Content> {
-        std::mem::take(&mut self.discarded)
+    /// Throws away what was worked out for earlier texts. What is small is freed here, where its memory is what the next
+    /// reading is made of.
+    pub(crate) fn tidy(&mut self, background: Option<&Background>) {
+        let discarded = std::mem::take(&mut self.discarded);
+        if let Some(background) = background.filter(|_| self.took >= HEAVY && !discarded.is_empty())
+        {
+            background.discard(discarded);
+        }
     }
 
     /// Whether [`Document::state`] answers before a time. Where reading the text takes long, it is begun in the
@@ -301,6 +354,17 @@ impl Document {
     /// What was worked out before the text had an error.
     pub(crate) fn good(&self) -> Option<&Good> {
         self.good.as_ref()
+    }
+
+    /// What stands beside the layers in view, from the lines around them alone, if that can be told.
+    pub(crate) fn excerpt(
+        &mut self,
+        settings: &HintSettings,
+        convention: &dyn Convention,
+        view: &Range<usize>,
+    ) -> Option<excerpt::Seen> {
+        let (good, memo) = (self.good.as_ref()?, &mut self.memo);
+        excerpt::read(good, &self.buffer, settings, convention, view, memo)
     }
 
     /// Throws away what was worked out.
@@ -411,6 +475,7 @@ mod tests {
                     touched: false,
                 })
                 .collect(),
+            changed: None,
         });
         document.edit(2, Some(range), with);
         let anchors = document.good.map(|good| good.anchors).unwrap_or_default();

@@ -39,7 +39,7 @@ pub struct Hint {
     pub label: String,
     /// What it is about.
     pub subject: Subject,
-    /// Whether it is from before an error in the text.
+    /// Whether it is from before an edit or an error in the text.
     pub stale: bool,
 }
 
@@ -145,22 +145,33 @@ pub(crate) fn current(
     out.into_values().collect()
 }
 
-/// What stood beside the lines of a range before the last edits, where they are now.
-pub(crate) fn earlier(
-    document: &Open,
+/// What stands beside the lines of a range of a document whose text was not read yet: what can be told from those lines
+/// alone, and what stood beside the others before the last edits, where they are now.
+pub(crate) fn early(
+    document: &mut Open,
     settings: &HintSettings,
     convention: &dyn Convention,
     range: &Range<usize>,
 ) -> Vec<Hint> {
-    let (Some(good), true) = (document.good(), settings.enabled) else {
+    if !settings.enabled {
+        return Vec::new();
+    }
+    let seen = document.excerpt(settings, convention, range);
+    let Some(good) = document.good() else {
         return Vec::new();
     };
     let buffer = document.buffer();
     let write = Writer::new(&good.content, buffer, settings, convention, range);
-    let anchors = good.on_lines(&write.lines);
-    anchors
+    let is_seen = |line: &usize| seen.as_ref().is_some_and(|seen| seen.lines.contains(line));
+    let anchors = good
+        .on_lines(&write.lines)
+        .filter(|anchor| !is_seen(&anchor.line));
+    let mut out: Vec<Hint> = anchors
         .filter_map(|anchor| write.hint(anchor.line, anchor.subject, true))
-        .collect()
+        .collect();
+    out.extend(seen.into_iter().flat_map(|seen| seen.hints));
+    out.sort_by_key(|hint| hint.offset);
+    out
 }
 
 /// Writes the hints of one content.

@@ -14,6 +14,7 @@ pub mod completion;
 pub mod config;
 mod content;
 mod document;
+mod excerpt;
 pub mod hints;
 pub mod hover;
 mod lexical;

@@ -145,15 +145,16 @@ impl Workspace {
             return;
         };
         document.edit(version, range, text);
-        let discarded = document.take_discarded();
         if let Some(folder) = document.folder().filter(|_| document.is_config()) {
             let (folder, text) = (folder.to_path_buf(), document.buffer().text().to_string());
             self.set_config(folder, Some(&text));
         }
-        if !discarded.is_empty()
-            && let Some(background) = self.background()
-        {
-            background.discard(discarded);
+    }
+
+    /// Throws away what is of no more use: to be called when nobody waits for an answer.
+    pub fn tidy(&mut self) {
+        for document in self.documents.values_mut() {
+            document.tidy(self.background.as_ref());
         }
     }
 
@@ -341,8 +342,8 @@ impl Workspace {
         hints::current(document, &settings.hints, convention, &range)
     }
 
-    /// As [`Workspace::hints`], within a time: where what the text means is not known by then, what stood beside the
-    /// lines before the edit, and `true`.
+    /// As [`Workspace::hints`], soon: where what the text means is not known within `patience`, the layers in view by
+    /// themselves, what stood beside the other lines before the edit, and `true`.
     pub fn hints_within(
         &mut self,
         uri: &str,
@@ -354,11 +355,11 @@ impl Workspace {
         }
         let (settings, _) = self.settings(uri);
         let convention = self.convention_ahead(uri);
-        let (Some(document), Some(convention)) = (self.documents.get(uri), convention) else {
+        let (Some(document), Some(convention)) = (self.documents.get_mut(uri), convention) else {
             return (Vec::new(), false);
         };
-        let earlier = hints::earlier(document, &settings.hints, convention, &range);
-        (earlier, true)
+        let early = hints::early(document, &settings.hints, convention, &range);
+        (early, true)
     }
 
     /// What totals are read from, and whether that is from before an error: the text's, or that of the last one without.

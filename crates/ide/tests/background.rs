@@ -131,3 +131,41 @@ fn only_the_last_text_counts() {
         fresh(&workspace, range)
     );
 }
+
+#[test]
+fn the_layers_in_view_come_first() {
+    let mut workspace = Workspace::new();
+    workspace.open(URI, None, 1, spec());
+    let range = around(&mut workspace, 700);
+    workspace.hints(URI, range.clone());
+    edit(
+        &mut workspace,
+        2,
+        "conv695 = \"Conv2d(8, 8, 3",
+        "conv695 = \"Conv2d(8, 8, 1",
+    );
+    let (early, is_early) = workspace.hints_within(URI, range.clone(), Duration::ZERO);
+    assert!(is_early);
+    assert_eq!(early, fresh(&workspace, range));
+
+    // What is said of the model as a whole is from before.
+    edit(
+        &mut workspace,
+        3,
+        "conv2 = \"Conv2d(8, 8, 3",
+        "conv2 = \"Conv2d(8, 8, 1",
+    );
+    let range = 0..workspace.document(URI).unwrap().buffer().line(20).end;
+    workspace.hints(URI, range.clone());
+    edit(
+        &mut workspace,
+        4,
+        "conv4 = \"Conv2d(8, 8, 3",
+        "conv4 = \"Conv2d(8, 8, 1",
+    );
+    let (early, is_early) = workspace.hints_within(URI, range.clone(), Duration::ZERO);
+    assert!(is_early);
+    let stale = early.iter().filter(|hint| hint.stale).count();
+    assert_eq!((early.len(), stale), (17, 1));
+    assert_eq!(early[1..], fresh(&workspace, range)[1..]);
+}

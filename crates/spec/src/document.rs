@@ -249,8 +249,17 @@ pub enum Content {
 impl Document {
     /// Reads a text.
     pub fn parse(text: &str) -> (Document, Vec<Diagnostic>) {
+        Document::parse_with(text, |_| {})
+    }
+
+    /// Reads a text that says something else than it would by itself.
+    pub(crate) fn parse_with(
+        text: &str,
+        change: impl FnOnce(&mut Document),
+    ) -> (Document, Vec<Diagnostic>) {
         let (entries, mut diagnostics) = tree::parse(text);
         let (mut document, more) = read::read(&entries);
+        change(&mut document);
         document.is_broken = !diagnostics.is_empty();
         document.is_spec = entries
             .iter()

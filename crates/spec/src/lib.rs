@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod document;
+mod excerpt;
 pub mod keys;
 mod names;
 mod options;

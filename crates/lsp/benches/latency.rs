@@ -88,7 +88,7 @@ fn keystrokes(layers: usize) {
         let hints = visible(&mut client, URI, line);
         times.push(start.elapsed());
         assert!(hints.len() > 20, "{} hints", hints.len());
-        let is_fresh = |hints: &[Value]| hints.iter().all(|hint| hint["data"]["stale"] == false);
+        let is_fresh = |hints: &[Value]| hints.iter().all(|hint| hint["data"][2] == "fresh");
         let _ = client.diagnostics(URI, version as i64);
         match is_fresh(&hints) {
             true => fresh += 1,

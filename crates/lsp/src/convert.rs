@@ -66,9 +66,7 @@ impl<'d> Converter<'d> {
             tooltip: None,
             padding_left: Some(true),
             padding_right: None,
-            data: Some(
-                json!({ "uri": uri, "subject": subject_json(hint.subject), "stale": hint.stale }),
-            ),
+            data: Some(hint_data(uri, hint)),
         }
     }
 
@@ -248,24 +246,31 @@ pub fn markdown(text: String) -> lsp::MarkupContent {
     }
 }
 
-fn subject_json(subject: Subject) -> Value {
-    match subject {
-        Subject::Model => json!({ "model": 0 }),
-        Subject::Block(index) => json!({ "block": index }),
-        Subject::Layer(index) => json!({ "layer": index }),
-        Subject::Node(index) => json!({ "node": index }),
-    }
+/// What a client keeps with a hint: `["layer", 12, "stale", "file:///a.toml"]`. There are sixty of them in an answer, and
+/// an object each is felt.
+fn hint_data(uri: &Uri, hint: &Hint) -> Value {
+    let (kind, index) = match hint.subject {
+        Subject::Model => ("model", 0),
+        Subject::Block(index) => ("block", index),
+        Subject::Layer(index) => ("layer", index),
+        Subject::Node(index) => ("node", index),
+    };
+    let age = if hint.stale { "stale" } else { "fresh" };
+    json!([kind, index, age, uri.as_str()])
 }
 
-/// The subject of a hint that the client sends back.
-pub fn subject(value: &Value) -> Option<Subject> {
-    let (kind, index) = value.as_object()?.iter().next()?;
+/// The document and the subject of a hint that the client sends back.
+pub fn hinted(data: &Value) -> Option<(&str, Subject)> {
+    let [kind, index, _, uri] = data.as_array()?.as_slice() else {
+        return None;
+    };
     let index = usize::try_from(index.as_u64()?).ok()?;
-    match kind.as_str() {
-        "model" => Some(Subject::Model),
-        "block" => Some(Subject::Block(index)),
-        "layer" => Some(Subject::Layer(index)),
-        "node" => Some(Subject::Node(index)),
-        _ => None,
-    }
+    let subject = match kind.as_str()? {
+        "model" => Subject::Model,
+        "block" => Subject::Block(index),
+        "layer" => Subject::Layer(index),
+        "node" => Subject::Node(index),
+        _ => return None,
+    };
+    Some((uri.as_str()?, subject))
 }

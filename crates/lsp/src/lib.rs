@@ -17,18 +17,10 @@ mod worker;
 use tower_lsp::LspService;
 
 /// Serves one client on standard input and output until it leaves.
+///
+/// # Errors
+/// When the system gives no thread.
 pub fn serve() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run_stdio());
-    // A read of standard input that nobody will end must not keep the process.
-    runtime.shutdown_background();
-    Ok(())
-}
-
-/// The same inside a runtime that exists.
-pub async fn run_stdio() {
     let (service, socket) = LspService::new(server::Server::new);
-    transport::serve(service, socket, tokio::io::stdin(), tokio::io::stdout()).await;
+    transport::serve(service, socket, std::io::stdin(), std::io::stdout())
 }

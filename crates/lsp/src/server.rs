@@ -10,7 +10,7 @@ use tower_lsp::ls_types::notification::Notification;
 use tower_lsp::ls_types::*;
 use tower_lsp::{Client, LanguageServer};
 
-use crate::convert::{markdown, subject};
+use crate::convert::{hinted, markdown};
 use crate::state::{Outgoing, State};
 use crate::worker::Queue;
 use crate::{capabilities, commands, files};
@@ -242,10 +242,8 @@ impl LanguageServer for Server {
         self.queue
             .ask(move |state| {
                 let mut hint = hint;
-                let card = hint.data.as_ref().and_then(|data| {
-                    let uri = data.get("uri")?.as_str()?;
-                    state.workspace.card(uri, subject(data.get("subject")?)?)
-                });
+                let subject = hint.data.as_ref().and_then(hinted);
+                let card = subject.and_then(|(uri, subject)| state.workspace.card(uri, subject));
                 hint.tooltip = card.map(|card| InlayHintTooltip::MarkupContent(markdown(card)));
                 hint
             })

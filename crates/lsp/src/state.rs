@@ -223,6 +223,7 @@ impl State {
         let workspace = &mut self.workspace;
         let mut changed = self.changed.iter();
         let Some(key) = changed.find(|key| workspace.is_ready(key, now)).cloned() else {
+            workspace.tidy();
             return false;
         };
         self.changed.remove(&key);

@@ -4,14 +4,17 @@
 //! without saying which begins first. Here what is not a message is skipped and logged, and every handler runs up to its
 //! first `await` before the next message is looked at. Handlers put their work into a queue before they await anything,
 //! so work is done in the order in which it was asked for, while answers and cancellations stay concurrent.
+//!
+//! One thread reads and another writes, both without help from a pool: between a keystroke and its hints every hand-over
+//! from thread to thread is felt.
 
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
-};
 use tokio::sync::mpsc;
 use tower::Service;
 use tower_lsp::jsonrpc::{Request, Response};
@@ -21,26 +24,56 @@ use tower_lsp::{ClientSocket, LanguageServer, LspService};
 const MAX_MESSAGE: u64 = 1 << 30;
 /// The longest line among the headers that is looked at as one.
 const MAX_HEADER: u64 = 1 << 12;
+/// How long a client that is gone may take to read the last answers.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Serves until the client says `exit` or closes the stream.
-pub async fn serve<S: LanguageServer>(
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn serve<S: LanguageServer>(
+    service: LspService<S>,
+    socket: ClientSocket,
+    input: impl Read,
+    output: impl Write + Send + 'static,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let handle = runtime.handle().clone();
+    let (out, messages) = mpsc::unbounded_channel::<Vec<u8>>();
+    let (done, is_done) = channel();
+    let writer = std::thread::Builder::new().name("modelcost-write".into());
+    writer.spawn(move || {
+        runtime.block_on(write_all(output, messages));
+        // Nobody waits any more: the process is about to end.
+        let _ = done.send(());
+    })?;
+    let inside = handle.enter();
+    read_all(&handle, service, socket, input, out);
+    drop(inside);
+    // What was answered is written, unless nobody reads it any more.
+    let _ = is_done.recv_timeout(FAREWELL);
+    Ok(())
+}
+
+fn read_all<S: LanguageServer>(
+    runtime: &tokio::runtime::Handle,
     mut service: LspService<S>,
     socket: ClientSocket,
-    input: impl AsyncRead + Unpin,
-    output: impl AsyncWrite + Unpin + Send + 'static,
+    input: impl Read,
+    out: mpsc::UnboundedSender<Vec<u8>>,
 ) {
-    let (out, messages) = mpsc::unbounded_channel::<Vec<u8>>();
-    let writer = tokio::spawn(write_all(output, messages));
     let (mut requests, mut responses) = socket.split();
     let to_client = out.clone();
-    let forward = tokio::spawn(async move {
+    let forward = runtime.spawn(async move {
         while let Some(request) = requests.next().await {
             send(&to_client, &request);
         }
     });
 
     let mut input = BufReader::with_capacity(1 << 16, input);
-    while let Some(body) = read_body(&mut input).await {
+    while let Some(body) = read_body(&mut input) {
         let message: Value = match serde_json::from_slice(&body) {
             Ok(message) => message,
             Err(error) => {
@@ -53,7 +86,7 @@ pub async fn serve<S: LanguageServer>(
         drop(body);
         if message.get("method").is_none() {
             match serde_json::from_value::<Response>(message) {
-                Ok(response) => drop(responses.send(response).await),
+                Ok(response) => drop(runtime.block_on(responses.send(response))),
                 Err(error) => log(format_args!("neither a request nor a response: {error}")),
             }
             continue;
@@ -79,7 +112,7 @@ pub async fn serve<S: LanguageServer>(
             Poll::Ready(_) => {}
             Poll::Pending => {
                 let out = out.clone();
-                tokio::spawn(async move {
+                runtime.spawn(async move {
                     if let Ok(Some(response)) = handler.await {
                         send(&out, &response);
                     }
@@ -91,9 +124,6 @@ pub async fn serve<S: LanguageServer>(
         }
     }
     forward.abort();
-    drop((out, service));
-    // What was answered is written, unless nobody reads it any more.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(500), writer).await;
 }
 
 fn send(out: &mpsc::UnboundedSender<Vec<u8>>, message: &impl serde::Serialize) {
@@ -104,10 +134,7 @@ fn send(out: &mpsc::UnboundedSender<Vec<u8>>, message: &impl serde::Serialize) {
     }
 }
 
-async fn write_all(
-    mut output: impl AsyncWrite + Unpin,
-    mut messages: mpsc::UnboundedReceiver<Vec<u8>>,
-) {
+async fn write_all(mut output: impl Write, mut messages: mpsc::UnboundedReceiver<Vec<u8>>) {
     let mut buffer = Vec::new();
     while let Some(body) = messages.recv().await {
         buffer.clear();
@@ -115,7 +142,7 @@ async fn write_all(
         while let Ok(body) = messages.try_recv() {
             push_frame(&mut buffer, &body);
         }
-        if output.write_all(&buffer).await.is_err() || output.flush().await.is_err() {
+        if output.write_all(&buffer).is_err() || output.flush().is_err() {
             return;
         }
     }
@@ -127,7 +154,7 @@ fn push_frame(buffer: &mut Vec<u8>, body: &[u8]) {
 }
 
 /// The next message's bytes; `None` at the end of the stream. What is not a header is skipped.
-async fn read_body(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
+fn read_body(input: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut length: Option<u64> = None;
     let mut skipped: u64 = 0;
     let mut line = Vec::new();
@@ -136,7 +163,6 @@ async fn read_body(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
         let read = (&mut *input)
             .take(MAX_HEADER)
             .read_until(b'\n', &mut line)
-            .await
             .ok()?;
         if read == 0 {
             report_skipped(skipped);
@@ -170,11 +196,7 @@ async fn read_body(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     report_skipped(skipped);
     let length = length?;
     let mut body = Vec::with_capacity(length.min(1 << 20) as usize);
-    let read = (&mut *input)
-        .take(length)
-        .read_to_end(&mut body)
-        .await
-        .ok()?;
+    let read = (&mut *input).take(length).read_to_end(&mut body).ok()?;
     if (read as u64) < length {
         log(format_args!(
             "the stream ended inside a message of {length} bytes"

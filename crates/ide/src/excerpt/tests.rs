@@ -112,13 +112,13 @@ fn compare(text: &str, seed: u64, edits: usize) -> (usize, usize) {
         let view = view(&document);
         for registration in convention::all() {
             let convention = (registration.load)();
-            let Some(seen) = document.excerpt(&settings, &*convention, &view) else {
+            let Some(seen) = document.excerpt(&settings, convention, &view) else {
                 continue;
             };
             if !is_complete {
                 continue;
             }
-            let whole = hints::current(&fresh, &settings, &*convention, &view);
+            let whole = hints::current(&fresh, &settings, convention, &view);
             let whole: Vec<_> = whole
                 .into_iter()
                 .filter(|hint| seen.lines.contains(&fresh.buffer().line_of(hint.offset)))

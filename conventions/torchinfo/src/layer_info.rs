@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use modelcost_core::SmolStr;
@@ -16,7 +17,7 @@ use modelcost_core::fidelity::Level;
 use modelcost_core::formula::{EvalError, Formula, Quantity, Scope};
 use modelcost_core::report::Report;
 use modelcost_core::table::{Counted, RuleSet, describe};
-use modelcost_core::trace::{CallId, ModuleId, Shape, Target, TensorId, Trace};
+use modelcost_core::trace::{Call, CallId, ModuleId, Shape, Target, TensorId, Trace};
 use modelcost_core::value::Value;
 
 use crate::parameters::{Parameters, Sums};
@@ -49,7 +50,7 @@ pub struct LayerInfo {
     /// Its multiply-adds. Of a module with children this is no useful number, and not in the total.
     pub macs: Dim,
     /// Its parameters, those inside it included.
-    pub parameters: Parameters,
+    pub parameters: Arc<Parameters>,
     /// The rows below it: `(from, to)` in the list.
     pub children: (usize, usize),
 }
@@ -160,11 +161,13 @@ struct Quantities {
 
 impl<'a> Hooks<'a> {
     fn apply(trace: &'a Trace) -> Hooks<'a> {
+        let is_module = |call: &&Call| matches!(call.target, Target::Module(_));
+        let calls = trace.calls.iter().filter(is_module).count();
         let mut hooks = Hooks {
             trace,
             // A row for each place and one for each call.
-            arena: Vec::with_capacity(2 * trace.modules.len()),
-            list: Vec::with_capacity(trace.modules.len()),
+            arena: Vec::with_capacity(trace.modules.len() + calls),
+            list: Vec::with_capacity(calls),
             places: vec![None; trace.modules.len()],
             latest: vec![None; trace.modules.len()],
             listed: vec![false; trace.modules.len()],
@@ -181,7 +184,7 @@ impl<'a> Hooks<'a> {
             let children = trace.module(module).children.iter();
             for (name, child) in children.rev() {
                 let dot = if path.is_empty() { "" } else { "." };
-                let path = format!("{path}{dot}{name}");
+                let path = [&path, dot, name].concat();
                 open.push((name.clone(), path, *child, depth + 1, Some(place)));
             }
             let info = LayerInfo {
@@ -197,7 +200,7 @@ impl<'a> Hooks<'a> {
                 output_size: Shape::new(),
                 output_bytes: Dim::ZERO,
                 macs: Dim::ZERO,
-                parameters: Parameters::default(),
+                parameters: Arc::default(),
                 children: (0, 0),
             };
             hooks.arena.push(info);

@@ -1,5 +1,7 @@
 //! What torchinfo's loops over `module.named_parameters()` add up.
 
+use std::sync::Arc;
+
 use foldhash::{HashSet, HashSetExt};
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{ModuleId, ParameterId, Trace};
@@ -59,7 +61,7 @@ pub struct Sums<'a> {
     /// Whether every module and every parameter stands in one place, so that what a module has is
     /// what its children have and its own.
     is_tree: bool,
-    known: Vec<Option<Parameters>>,
+    known: Vec<Option<Arc<Parameters>>>,
 }
 
 impl<'a> Sums<'a> {
@@ -81,7 +83,7 @@ impl<'a> Sums<'a> {
     }
 
     /// Those of a module.
-    pub fn of(&mut self, module: ModuleId) -> Parameters {
+    pub fn of(&mut self, module: ModuleId) -> Arc<Parameters> {
         if let Some(known) = &self.known[module.index()] {
             return known.clone();
         }
@@ -98,7 +100,7 @@ impl<'a> Sums<'a> {
         } else {
             Parameters::of(trace, module)
         };
-        self.known[module.index()].insert(sum).clone()
+        self.known[module.index()].insert(Arc::new(sum)).clone()
     }
 }
 

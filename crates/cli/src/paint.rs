@@ -32,10 +32,12 @@ pub fn styled(style: Style, text: &str) -> String {
 /// Writes the answer. Where it is not shown in colour no sequence of control characters is left in
 /// it: names in files may hold them too.
 pub fn print(text: &str) -> io::Result<()> {
-    let is_plain = |byte: u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
+    // Without an end at the first one, which takes an eighth of the time.
+    let is_control = |byte: u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    let has_controls = || text.bytes().fold(false, |any, byte| any | is_control(byte));
     if *IN_COLOUR {
         anstream::stdout().write_all(text.as_bytes())?;
-    } else if text.bytes().all(is_plain) {
+    } else if !has_controls() {
         io::stdout().write_all(text.as_bytes())?;
     } else {
         // Stripped first: through the stream, every line would be a call of the system.

@@ -96,7 +96,7 @@ pub fn shape(dims: &[Dim]) -> String {
             out.push('×');
         }
         let _ = match dim {
-            Dim::Const(size) => write!(out, "{size}"),
+            Dim::Const(size) => out.write_str(&size.to_string()),
             dim if dim.has_unknown() => write!(out, "?"),
             dim => match dim.to_string() {
                 sum if sum.contains(' ') => write!(out, "({sum})"),

@@ -36,6 +36,10 @@ fn sure(name: impl Into<SmolStr>) -> Option<Named> {
     })
 }
 
+fn joined(prefix: &str, name: &str) -> String {
+    [prefix, name].concat()
+}
+
 /// Built-in functions of `torch.nn.functional` that are not published under `torch.`.
 const FUNCTIONAL: &[&str] = &[
     "avg_pool2d",
@@ -248,31 +252,31 @@ fn python(name: &str, line: &str) -> Option<Named> {
         // `**` is wrapped in Python; `x.pow(2)` is not.
         "pow" => return sure("operator.pow"),
         "pow_" => return sure("operator.ipow"),
-        "__len__" | "__iter__" | "__contains__" => return sure(format!("torch.Tensor.{name}")),
+        "__len__" | "__iter__" | "__contains__" => return sure(joined("torch.Tensor.", name)),
         _ => {}
     }
     let written = |prefix: &str| line.contains(&format!("{prefix}{name}("));
     if METHODS.contains(&name) && !(TORCH.contains(&name) && written("torch.")) {
-        return sure(format!("torch.Tensor.{name}"));
+        return sure(joined("torch.Tensor.", name));
     }
     if TORCH.contains(&name) {
-        return sure(format!("torch.{name}"));
+        return sure(joined("torch.", name));
     }
-    sure(format!("torch.nn.functional.{name}"))
+    sure(joined("torch.nn.functional.", name))
 }
 
 fn builtin(name: &str, line: &str) -> Option<Named> {
     if FUNCTIONAL.contains(&name) {
-        return sure(format!("torch.nn.functional.{name}"));
+        return sure(joined("torch.nn.functional.", name));
     }
     if SHARED.contains(&name) {
         return match line.contains(&format!("torch.{name}(")) {
-            true => sure(format!("torch.{name}")),
-            false => sure(format!("torch.nn.functional.{name}")),
+            true => sure(joined("torch.", name)),
+            false => sure(joined("torch.nn.functional.", name)),
         };
     }
     if RECURRENT.contains(&name) {
-        return sure(format!("torch._VF.{name}"));
+        return sure(joined("torch._VF.", name));
     }
     for (prefix, module) in [
         ("linalg_", "torch.linalg."),
@@ -280,10 +284,10 @@ fn builtin(name: &str, line: &str) -> Option<Named> {
         ("special_", "torch.special."),
     ] {
         if let Some(rest) = name.strip_prefix(prefix) {
-            return sure(format!("{module}{rest}"));
+            return sure(joined(module, rest));
         }
     }
-    sure(format!("torch.{name}"))
+    sure(joined("torch.", name))
 }
 
 fn method(name: &str, source: &Source<'_>) -> Option<Named> {
@@ -291,9 +295,9 @@ fn method(name: &str, source: &Source<'_>) -> Option<Named> {
         return sure(*operator);
     }
     let Some((_, operator, symbol)) = INFIX.iter().find(|(method, _, _)| *method == name) else {
-        return sure(format!("torch.Tensor.{name}"));
+        return sure(joined("torch.Tensor.", name));
     };
-    let method = || sure(format!("torch.Tensor.{name}"));
+    let method = || sure(joined("torch.Tensor.", name));
     let written = written(source.line, name, symbol);
     match (written.contains(&true), written.contains(&false)) {
         (true, false) => return method(),
@@ -333,6 +337,9 @@ const PATCHED: &[&str] = &["add", "mul", "matmul"];
 /// each call of the method, `false` for each operator.
 fn written(line: &str, method: &str, symbol: &str) -> Vec<bool> {
     let code = line.split('#').next().unwrap_or("").trim();
+    if code.is_empty() {
+        return Vec::new();
+    }
     if !code.contains(symbol) && !code.contains(&format!(".{method}(")) {
         return Vec::new();
     }

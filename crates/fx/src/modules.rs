@@ -122,13 +122,15 @@ pub fn every_path(listed: impl IntoIterator<Item = SmolStr>) -> Vec<SmolStr> {
         if seen.contains(&path) {
             continue;
         }
-        for (at, _) in path.match_indices('.') {
-            if !seen.contains(&path[..at]) {
-                let parent = SmolStr::new(&path[..at]);
-                seen.insert(parent.clone());
-                out.push(parent);
-            }
+        let known = out.len();
+        let mut above = path.rsplit_once('.').map_or("", |(above, _)| above);
+        while !seen.contains(above) {
+            let parent = SmolStr::new(above);
+            seen.insert(parent.clone());
+            out.push(parent);
+            above = above.rsplit_once('.').map_or("", |(above, _)| above);
         }
+        out[known..].reverse();
         seen.insert(path.clone());
         out.push(path);
     }

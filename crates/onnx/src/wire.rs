@@ -137,6 +137,13 @@ impl<'a> Reader<'a> {
     /// A base-128 integer of at most ten bytes.
     pub fn varint(&mut self) -> Result<u64, OnnxError> {
         let mut bytes = self.at_hand();
+        // Most are the heads of fields and the lengths of names.
+        if let [byte @ 0..0x80, ..] = bytes
+            && !self.is_empty()
+        {
+            self.at += 1;
+            return Ok(u64::from(*byte));
+        }
         if bytes.len() < 10 && (bytes.len() as u64) < self.left() {
             bytes = self.need(self.left().min(10), "an integer")?;
         }

@@ -150,6 +150,8 @@ impl<'m> Engine<'m, '_> {
         let declared: FxHashMap<&str, &ValueInfo<'m>> =
             infos.iter().map(|info| (info.name, info)).collect();
         scope.names.reserve(nodes.len());
+        self.program.steps.reserve(nodes.len());
+        self.program.values.reserve(nodes.len());
         for at in order(nodes, scope)? {
             let node = &nodes[at];
             let outputs = self.run_node(node, scope, frame)?;

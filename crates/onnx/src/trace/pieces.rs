@@ -8,7 +8,7 @@ use super::{fused, mapping, patterns};
 pub(super) fn pieces(graph: &Graph<'_, '_>) -> Vec<Piece> {
     let count = graph.program.steps.len();
     let mut taken = vec![false; count];
-    let mut out: Vec<Piece> = Vec::new();
+    let mut out: Vec<Piece> = Vec::with_capacity(count);
     for at in 0..count {
         if taken[at] || !matters(graph, at) {
             continue;

@@ -1,5 +1,7 @@
 //! Which call of a module a node belongs to, and the order in which modules were registered.
 
+use std::collections::hash_map::Entry;
+
 use modelcost_fx::State;
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
@@ -57,8 +59,9 @@ pub(super) fn registered(paths: &[SmolStr], states: &[State<'_>]) -> Vec<SmolStr
     let mut rank: FxHashMap<&str, usize> = FxHashMap::default();
     for (at, state) in states.iter().enumerate() {
         let mut path = state.owner.as_str();
-        loop {
-            rank.entry(path).or_insert(at);
+        // Above a path that was met before all were.
+        while let Entry::Vacant(new) = rank.entry(path) {
+            new.insert(at);
             match path.rsplit_once('.') {
                 Some((parent, _)) => path = parent,
                 None => break,

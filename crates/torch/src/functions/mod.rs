@@ -243,6 +243,8 @@ fn make(place: Places, prefix: &'static str) -> Index {
     let published = |entry: &&Entry| {
         entry.places.holds(place) || place == METHOD && entry.places.holds(METHOD_)
     };
+    // One more name for each that writes into its tensor.
+    index.reserve(2 * entries().filter(published).count());
     for entry in entries().filter(published) {
         let name = entry.signature.name();
         let mut add = |written: SmolStr, in_place: bool| {

@@ -105,8 +105,11 @@ pub(crate) fn find(name: &str) -> Result<(&'static Entry, bool)> {
 pub(crate) fn find_short(short: &str) -> Option<(&'static Entry, bool)> {
     static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
     let index = INDEX.get_or_init(|| {
+        let mut index = HashMap::default();
+        index.reserve(TABLES.iter().map(|table| table.len()).sum());
         let rows = TABLES.iter().flat_map(|table| table.iter());
-        rows.map(|entry| (entry.signature.name(), entry)).collect()
+        index.extend(rows.map(|entry| (entry.signature.name(), entry)));
+        index
     });
     match index.get(short) {
         Some(entry) => Some((entry, false)),

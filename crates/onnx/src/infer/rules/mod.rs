@@ -82,10 +82,11 @@ pub(crate) enum Entry {
 pub(crate) fn find(domain: &str, op_type: &str) -> Option<Entry> {
     static RULES: OnceLock<FxHashMap<(&str, &str), Entry>> = OnceLock::new();
     let rules: &FxHashMap<(&str, &str), Entry> = RULES.get_or_init(|| {
-        let rows = TABLES.iter().flat_map(|table| table.iter());
-        let mut rules: FxHashMap<_, _> = rows
-            .map(|(domain, name, rule)| ((*domain, *name), Entry::Rule(*rule)))
-            .collect();
+        let mut rules = FxHashMap::default();
+        rules.reserve(TABLES.iter().map(|table| table.len()).sum::<usize>() + 4);
+        for (domain, name, rule) in TABLES.iter().flat_map(|table| table.iter()) {
+            rules.insert((*domain, *name), Entry::Rule(*rule));
+        }
         for (name, control) in [
             ("If", Control::If),
             ("Loop", Control::Loop),

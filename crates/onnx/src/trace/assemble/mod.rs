@@ -119,6 +119,8 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
                 .chain(owners),
         );
         let paths = rounds::registered(&paths, &states);
+        let count = self.graph.program.values.len() + states.len();
+        self.builder.trace_mut().tensors.reserve(count);
         let tree = tree(&mut self.builder, &paths, &called, states);
         let mut values = Values::default();
         self.bind_names(&tree, &mut values);

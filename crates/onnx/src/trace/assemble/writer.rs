@@ -14,6 +14,11 @@ use super::Placed;
 use super::states::{full, weight_name};
 use crate::infer::ValueId;
 
+/// What an exported program writes of the function that made a node.
+fn torch_fn(name: &str, number: usize, kind: &str) -> String {
+    [name, "_", &number.to_string(), ";", kind, ".", name].concat()
+}
+
 /// Writes the list of nodes.
 pub(super) struct Writer<'w, 'p, 'a> {
     pub graph: &'w Graph<'p, 'a>,
@@ -113,7 +118,7 @@ impl<'a> Writer<'_, '_, 'a> {
             arguments,
             output: output.clone(),
             stack: Some(stack),
-            torch_fn: format!("{name}_{id};{}.{name}", piece.function.0).into(),
+            torch_fn: torch_fn(name, id, piece.function.0).into(),
             source_fn: None,
             line: "".into(),
             // PyTorch's own layers hide no calls of methods.
@@ -176,7 +181,7 @@ impl<'a> Writer<'_, '_, 'a> {
             arguments,
             output,
             stack,
-            torch_fn: format!("batch_norm_{number};{FUNCTION}.batch_norm").into(),
+            torch_fn: torch_fn("batch_norm", number, FUNCTION).into(),
             source_fn: None,
             line: "".into(),
             frame: "torch/nn/".into(),

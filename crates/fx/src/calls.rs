@@ -55,7 +55,10 @@ pub fn emit(
             }
         }
     }
-    builder.trace_mut().output = root.output.clone();
+    let trace = builder.trace_mut();
+    trace.output = root.output.clone();
+    // A function and one or two operators for each node.
+    trace.calls.reserve(frames.len() + 3 * nodes.len());
     let owners = owners(builder, tree);
     let source = shown::Root::new(nodes, root.output.tensors());
     let mut emitter = Emitter {
@@ -371,22 +374,19 @@ impl<'e, 'a> Emitter<'e, 'a> {
             .copied()
             .filter(|tensor| !is_state(*tensor));
         let known = modelcost_torch::class(&class.name).filter(|info| info.name() == class.name);
-        let signature = known.map(|info| info.forward_signature());
-        let names: Vec<SmolStr> = match signature {
-            Some(signature) => {
-                let parameters = signature.parameters.iter();
-                parameters.map(|parameter| parameter.name.clone()).collect()
-            }
-            None => Vec::new(),
+        let parameters = known.map_or(&[][..], |info| &info.forward_signature().parameters);
+        let name = |at: usize| {
+            let parameter = parameters.get(at);
+            parameter.map_or_else(SmolStr::default, |parameter| parameter.name.clone())
         };
         let named = |(at, tensor): (usize, TensorId)| Argument {
-            name: names.get(at).cloned().unwrap_or_default(),
+            name: name(at),
             value: Value::Tensor(tensor),
             passed: Passed::Position,
         };
         let inputs: Vec<TensorId> = inputs.collect();
         let mut out: Vec<Argument> = match site {
-            Some(site) => site.arguments(&inputs, &names),
+            Some(site) => site.arguments(&inputs, &name),
             None => inputs.into_iter().enumerate().map(named).collect(),
         };
         if known::takes_grid(class) {

@@ -214,9 +214,9 @@ impl Site {
         texts
     }
 
-    /// The arguments, given the tensors that flow in, in the order of first use. `names` are the
-    /// parameters of the callee's forward, where those are known.
-    pub fn arguments(&self, inputs: &[TensorId], names: &[SmolStr]) -> Vec<Argument> {
+    /// The arguments, given the tensors that flow in, in the order of first use. `name` gives the
+    /// parameters of the callee's forward by position, where those are known.
+    pub fn arguments(&self, inputs: &[TensorId], name: &dyn Fn(usize) -> SmolStr) -> Vec<Argument> {
         let texts = self.texts();
         let value_of = |text: &str| {
             let at = texts.iter().position(|other| *other == text).unwrap_or(0);
@@ -233,7 +233,7 @@ impl Site {
         let mut out = Vec::new();
         for (at, written) in self.positional.iter().enumerate() {
             out.push(Argument {
-                name: names.get(at).cloned().unwrap_or_default(),
+                name: name(at),
                 value: written.value(&value_of),
                 passed: Passed::Position,
             });
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(gate.positional.len(), 1);
         assert_eq!(gate.keywords[0].0, "scale");
         let ids = [0, 1, 2].map(TensorId::new);
-        let arguments = gate.arguments(&ids, &["pair".into()]);
+        let arguments = gate.arguments(&ids, &|_| "pair".into());
         let pair = Value::Tuple(vec![Value::Tensor(ids[0]), Value::Tensor(ids[1])]);
         assert_eq!(arguments[0].value, pair);
         assert_eq!(arguments[1].passed, Passed::Keyword);
@@ -343,7 +343,7 @@ mod tests {
     fn unused_arguments_are_there() {
         let trace = "File \"a.py\", line 1, in forward\n    r = self.rnn(g, None)";
         let rnn = once(trace, "rnn", 0, 2).unwrap();
-        let mut arguments = rnn.arguments(&[TensorId::new(4)], &[]);
+        let mut arguments = rnn.arguments(&[TensorId::new(4)], &|_| "".into());
         assert_eq!(arguments[1].value, Value::None);
         arguments.truncate(1);
         rnn.passed(&mut arguments);

@@ -110,7 +110,7 @@ pub fn shape(dims: &[Dim]) -> String {
 /// The share of a part in a whole, `9.848%`, when both are numbers.
 pub fn share(part: &Dim, whole: &Dim, decimals: usize) -> Option<String> {
     let (part, whole) = (part.as_const()?, whole.as_const()?);
-    (whole != 0).then(|| format!("{:.decimals$}%", part as f64 / whole as f64 * 100.0))
+    (whole != 0).then(|| decimal(part as f64 / whole as f64 * 100.0, decimals) + "%")
 }
 
 fn scaled_integer(number: i128, units: Units, digits: Digits) -> String {
@@ -141,7 +141,23 @@ fn scaled_integer(number: i128, units: Units, digits: Digits) -> String {
         s if s >= 0.95 || units == Units::Auto => 1,
         _ => 3,
     };
-    format!("{scaled:.digits$} {suffix}")
+    decimal(scaled, digits) + " " + suffix
+}
+
+/// `{value:.digits$}`, from an integer where the rounding does not hang on the float's last bits: a
+/// table has hundreds, and most of what printing it took was exact arithmetic on floats.
+fn decimal(value: f64, digits: usize) -> String {
+    let scaled = value * 10f64.powi(digits as i32);
+    let is_clear = (scaled.fract() - 0.5).abs() > 1e-6;
+    if digits == 0 || !is_clear || !(0.0..1e9).contains(&scaled) {
+        return format!("{value:.digits$}");
+    }
+    let mut out = (scaled.round() as u64).to_string();
+    if out.len() <= digits {
+        out.insert_str(0, &"0".repeat(digits + 1 - out.len()));
+    }
+    out.insert(out.len() - digits, '.');
+    out
 }
 
 fn grouped(number: i128) -> String {
@@ -240,6 +256,22 @@ mod tests {
         let part = Dim::from(70_470_400);
         let share = share(&part, &Dim::from(715_561_896), 3);
         assert_eq!(share.as_deref(), Some("9.848%"));
+    }
+
+    #[test]
+    fn decimals_are_those_of_the_float() {
+        let mut value = 1e-5;
+        while value < 1e12 {
+            for scale in [1.0, 0.001, 0.005, 2.675, 1.005, 99.995] {
+                let value: f64 = value * scale;
+                for digits in 0..4 {
+                    assert_eq!(decimal(value, digits), format!("{value:.digits$}"));
+                }
+            }
+            value *= 1.0371;
+        }
+        assert_eq!(decimal(0.125, 2), format!("{:.2}", 0.125));
+        assert_eq!(decimal(-1.5, 1), "-1.5");
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub(super) fn guides(depths: impl DoubleEndedIterator<Item = usize>) -> Vec<Stri
     let mut out = Vec::new();
     for own in depths.rev() {
         follows.resize(own + 1, false);
-        let mut guide = String::new();
+        // Three characters of up to three bytes for each depth.
+        let mut guide = String::with_capacity(9 * own);
         for (depth, follows) in follows.iter().enumerate().skip(1) {
             guide.push_str(match (depth == own, follows) {
                 (true, true) => "├─ ",

@@ -1,7 +1,7 @@
 //! Models of the older exporter (`torch.onnx.export(dynamo=False)`), which names nodes after the
 //! modules around them: `/layer1/layer1.0/conv1/Conv`.
 
-use foldhash::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use modelcost_core::dim::Dim;
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::TraceBuilder;
@@ -218,8 +218,8 @@ impl<'a> Layout<'a> {
         parameters: &Parameters<'a>,
     ) -> Layout<'a> {
         let mut layout = Layout {
-            paths: HashMap::default(),
-            leaves: HashMap::default(),
+            paths: HashMap::with_capacity(scopes.in_order.len()),
+            leaves: HashMap::with_capacity(scopes.in_order.len()),
             sequential: HashSet::default(),
             grouped: HashSet::default(),
         };
@@ -266,7 +266,7 @@ impl<'a> Layout<'a> {
 
     /// Scopes in which one layer alone computes.
     fn find_leaves(&mut self, graph: &Graph<'_, 'a>, scopes: &Scopes<'a>, pieces: &[Piece]) {
-        let mut inside: HashMap<&str, Vec<&Piece>> = HashMap::default();
+        let mut inside: HashMap<&str, Vec<&Piece>> = HashMap::with_capacity(scopes.in_order.len());
         for piece in pieces {
             inside
                 .entry(scopes.of_piece(piece))

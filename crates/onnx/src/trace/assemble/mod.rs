@@ -52,7 +52,7 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
             arena,
             builder,
             stacks: Stacks::default(),
-            placed: Vec::new(),
+            placed: Vec::with_capacity(graph.program.steps.len()),
         }
     }
 

@@ -107,6 +107,7 @@ impl Piece {
                 | "expand"
                 | "to"
                 | "split"
+                | "split_with_sizes"
                 | "cat"
                 | "index"
                 | "flatten"

@@ -91,11 +91,17 @@ fn layer(graph: &Graph<'_, '_>, pieces: &[Piece], layers: &[usize]) -> Option<Pi
         })
         .find(|id| graph.is_data(*id) && !made(*id))
         .or_else(|| graph.input(first, 0))?;
+    // Whoever asks for a size alone does not read what was computed.
+    let reads = |at: usize| graph.output(at).is_some_and(|id| graph.is_data(id));
     let mut outputs: Vec<_> = own
         .iter()
         .flat_map(|at| graph.step(*at).outputs.iter().flatten().copied())
         .filter(|id| {
-            graph.is_output(*id) || graph.users(*id).iter().any(|user| !own.contains(user))
+            graph.is_output(*id)
+                || graph
+                    .users(*id)
+                    .iter()
+                    .any(|user| !own.contains(user) && reads(*user))
         })
         .collect();
     // Sizes that other nodes read are no results.

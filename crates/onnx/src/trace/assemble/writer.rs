@@ -103,7 +103,7 @@ impl<'a> Writer<'_, '_, 'a> {
             });
         let output = match outputs.as_slice() {
             [] if between.is_some() => between.unwrap_or_default(),
-            [single] if piece.op != "split" => single.clone(),
+            [single] if !piece.op.starts_with("split") => single.clone(),
             _ => Value::List(outputs),
         };
         let op = ["aten.", piece.op.as_str()].concat();

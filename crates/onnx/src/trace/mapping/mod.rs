@@ -3,6 +3,7 @@
 mod norms;
 mod products;
 mod tables;
+mod views;
 mod windows;
 
 use modelcost_core::dim::Dim;
@@ -14,7 +15,7 @@ use crate::infer::ValueId;
 
 /// The operator of a node. Nodes that only compute sizes have none.
 pub(super) fn piece(graph: &Graph<'_, '_>, at: usize) -> Option<Piece> {
-    let mut piece = build(graph, at)?;
+    let mut piece = views::complete(graph, at, build(graph, at)?);
     piece.steps = vec![at];
     piece.outputs = graph.step(at).outputs.iter().flatten().copied().collect();
     // The second output of a pool or a normalisation is one that PyTorch did not ask for.

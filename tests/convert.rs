@@ -100,6 +100,25 @@ fn derived_and_parametrized_layers_keep_their_numbers() {
     }
 }
 
+/// Of the older exporter's files too, which say less.
+#[test]
+fn specs_of_the_older_exporters_files_agree() {
+    modelcost_conventions::link();
+    for name in [
+        "depthwise_separable",
+        "functional",
+        "gru_2l_bi_nobias",
+        "lstm_cell",
+        "pixelshuffle",
+        "rnn",
+        "sdpa",
+        "simple_model",
+    ] {
+        let problems = problems(&small().join(format!("mod__{name}.leg.onnx")));
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
+    }
+}
+
 fn text(name: &str) -> String {
     let path = small().join(format!("{name}.pt2"));
     let model = modelcost_reader::open(&path, &Default::default()).unwrap();

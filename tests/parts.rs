@@ -75,8 +75,8 @@ fn functions_that_exporters_take_apart() {
         [
             ("pt2", 95),
             ("raw.onnx", 90),
-            ("dyn.onnx", 75),
-            ("leg.onnx", 75),
+            ("dyn.onnx", 85),
+            ("leg.onnx", 80),
         ],
     );
 }
@@ -88,8 +88,8 @@ fn styles_of_models() {
         [
             ("pt2", 95),
             ("raw.onnx", 90),
-            ("dyn.onnx", 70),
-            ("leg.onnx", 60),
+            ("dyn.onnx", 80),
+            ("leg.onnx", 70),
         ],
     );
 }

@@ -109,7 +109,7 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
             states.of_piece(placed);
         }
         states.of_names(model);
-        let states = states.list;
+        let (states, anonymous) = (states.list, states.anonymous);
         let called = modelcost_fx::called(self.stacks.entries());
         let owners = states.iter().map(|state| state.owner.clone());
         let paths = every_path(
@@ -140,6 +140,7 @@ impl<'g, 'p, 'a> Assembler<'g, 'p, 'a> {
             graph: self.graph,
             builder: &mut self.builder,
             tree: &tree,
+            anonymous,
             values,
             stacks: self.stacks,
             flats: Vec::with_capacity(self.placed.len()),

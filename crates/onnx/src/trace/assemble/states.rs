@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use foldhash::HashSet;
+use foldhash::{HashMap, HashSet};
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 use modelcost_fx::{Kind, State, Storage};
@@ -22,9 +22,14 @@ pub(super) fn full(owner: &str, own: &str) -> String {
     }
 }
 
+/// The shapes of weights that lost their names, by the names that they were given: another shape is
+/// another weight of the same module.
+pub(super) type Anonymous = HashMap<String, Vec<Dim>>;
+
 /// The name that a weight of a piece has in the tree.
 pub(super) fn weight_name<'a>(
     graph: &Graph<'_, 'a>,
+    anonymous: &Anonymous,
     owner: &str,
     name: &str,
     operand: &Operand,
@@ -33,10 +38,22 @@ pub(super) fn weight_name<'a>(
         Operand::Named(own, _) => Some(full(owner, own).into()),
         Operand::Weight(id, _) => {
             let stored = graph.program.value(*id).name;
-            Some(match is_anonymous(stored) {
-                true => full(owner, name).into(),
-                false => stored.into(),
-            })
+            if !is_anonymous(stored) {
+                return Some(stored.into());
+            }
+            let base = full(owner, name);
+            let shape = weight_shape(graph, operand);
+            let taken = |name: &String| {
+                let other = anonymous.get(name);
+                other.is_some_and(|other| shape.as_ref() != Some(other))
+            };
+            let mut name = base.clone();
+            let mut count = 2;
+            while taken(&name) {
+                name = format!("{base}_{count}");
+                count += 1;
+            }
+            Some(name.into())
         }
         _ => None,
     }
@@ -47,6 +64,7 @@ pub(super) struct States<'g, 'p, 'a> {
     graph: &'g Graph<'p, 'a>,
     arena: &'a Arena,
     pub list: Vec<State<'a>>,
+    pub anonymous: Anonymous,
     known: HashSet<&'a str>,
 }
 
@@ -56,6 +74,7 @@ impl<'g, 'p, 'a> States<'g, 'p, 'a> {
             graph,
             arena,
             list: Vec::new(),
+            anonymous: Anonymous::default(),
             known: HashSet::default(),
         }
     }
@@ -89,12 +108,15 @@ impl<'g, 'p, 'a> States<'g, 'p, 'a> {
                 .for_each(|item| self.of_operand(owner, name, item, op));
             return;
         }
-        let Some(full) = weight_name(self.graph, owner, name, operand) else {
+        let Some(full) = weight_name(self.graph, &self.anonymous, owner, name, operand) else {
             return;
         };
         let Some(mut shape) = weight_shape(self.graph, operand) else {
             return;
         };
+        if let (Operand::Weight(..), Cow::Owned(name)) = (operand, &full) {
+            self.anonymous.insert(name.clone(), shape.clone());
+        }
         // A slope is kept with the dimensions that broadcasting needs.
         if op == "prelu" {
             shape = vec![Dim::product(&shape)];

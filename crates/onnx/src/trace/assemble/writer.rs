@@ -11,7 +11,7 @@ use super::super::recompose::positions;
 use super::super::recurrent;
 use super::super::values::Values;
 use super::Placed;
-use super::states::{full, weight_name};
+use super::states::{Anonymous, full, weight_name};
 use crate::infer::ValueId;
 
 /// What an exported program writes of the function that made a node.
@@ -24,6 +24,7 @@ pub(super) struct Writer<'w, 'p, 'a> {
     pub graph: &'w Graph<'p, 'a>,
     pub builder: &'w mut TraceBuilder,
     pub tree: &'w Tree<'a>,
+    pub anonymous: Anonymous,
     pub values: Values,
     pub stacks: Stacks<'a>,
     pub flats: Vec<Flat<'a>>,
@@ -40,7 +41,7 @@ impl<'a> Writer<'_, '_, 'a> {
     }
 
     fn operand(&mut self, owner: &str, name: &str, operand: &Operand) -> Value {
-        if let Some(name) = weight_name(self.graph, owner, name, operand)
+        if let Some(name) = weight_name(self.graph, &self.anonymous, owner, name, operand)
             && let Some(value) = self.tree.values.get(&*name)
         {
             return value.clone();

@@ -15,26 +15,19 @@ pub fn shape(shape: &[Dim]) -> String {
 
 /// A value as Python would print it; a tensor by its shape.
 pub fn value(trace: &Trace, value: &Value) -> String {
-    let list = |items: &[Value]| -> String {
-        let items: Vec<String> = items.iter().map(|item| self::value(trace, item)).collect();
-        items.join(", ")
-    };
-    match value {
+    nested(value, &|item| match item {
         Value::Tensor(id) => match &trace.tensor(*id).shape {
             Some(sizes) if sizes.is_empty() => "a scalar tensor".into(),
             Some(sizes) => format!("a tensor of {}", shape(sizes)),
             None => "a tensor".into(),
         },
-        Value::Tuple(items) if items.len() == 1 => format!("({},)", list(items)),
-        Value::Tuple(items) => format!("({})", list(items)),
-        Value::List(items) => format!("[{}]", list(items)),
         other => plain(other),
-    }
+    })
 }
 
 /// A value without looking into the trace.
 pub fn plain(value: &Value) -> String {
-    match value {
+    nested(value, &|item| match item {
         Value::None => "None".into(),
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
@@ -43,17 +36,24 @@ pub fn plain(value: &Value) -> String {
         Value::Str(text) => format!("'{text}'"),
         Value::DType(dtype) => format!("torch.{dtype}"),
         Value::Tensor(_) => "a tensor".into(),
-        Value::Tuple(items) if items.len() == 1 => format!("({},)", plain(&items[0])),
-        Value::Tuple(items) => format!("({})", join(items)),
-        Value::List(items) => format!("[{}]", join(items)),
         Value::Dict(_) => "a mapping".into(),
         Value::Opaque(text) => text.to_string(),
-    }
+        Value::Tuple(_) | Value::List(_) => String::new(),
+    })
 }
 
-fn join(items: &[Value]) -> String {
-    let items: Vec<String> = items.iter().map(plain).collect();
-    items.join(", ")
+/// Tuples and lists in Python's brackets, and what is in them as `item` shows it.
+pub fn nested(value: &Value, item: &dyn Fn(&Value) -> String) -> String {
+    let all = |items: &[Value]| -> String {
+        let items: Vec<String> = items.iter().map(|value| nested(value, item)).collect();
+        items.join(", ")
+    };
+    match value {
+        Value::Tuple(items) if items.len() == 1 => format!("({},)", all(items)),
+        Value::Tuple(items) => format!("({})", all(items)),
+        Value::List(items) => format!("[{}]", all(items)),
+        other => item(other),
+    }
 }
 
 /// Python's notation: `1e-05`, not `1e-5`.

@@ -1,36 +1,22 @@
 //! Values as Python writes them.
 
 use modelcost_core::value::Value;
+use modelcost_torch::show;
 
 /// A value in the spec's notation.
 pub(super) fn value(value: &Value) -> String {
-    match value {
-        Value::None => "None".into(),
-        Value::Bool(true) => "True".into(),
-        Value::Bool(false) => "False".into(),
-        // `x[..., :9223372036854775807]` is how a program writes `x[..., :]`.
-        Value::Int(dim) => dim.to_string(),
+    show::nested(value, &|item| match item {
         Value::Float(number) => float(*number),
         Value::Str(text) => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
-        Value::DType(dtype) => format!("torch.{dtype}"),
-        Value::Tuple(items) if items.len() == 1 => format!("({},)", self::value(&items[0])),
-        Value::Tuple(items) => format!("({})", list(items)),
-        Value::List(items) => format!("[{}]", list(items)),
         Value::Dict(items) => {
             let item = |(name, item): &(_, Value)| format!("{name}={}", self::value(item));
             let items: Vec<String> = items.iter().map(item).collect();
             format!("dict({})", items.join(", "))
         }
-        Value::Opaque(text) => match text.strip_prefix("functools.") {
-            Some(partial) => class_names(partial),
-            None => class_names(text),
-        },
+        Value::Opaque(text) => class_names(text.strip_prefix("functools.").unwrap_or(text)),
         Value::Tensor(_) => "None".into(),
-    }
-}
-
-fn list(items: &[Value]) -> String {
-    items.iter().map(value).collect::<Vec<_>>().join(", ")
+        other => show::plain(other),
+    })
 }
 
 /// `torch.nn.ReLU` is `ReLU` in a spec.
@@ -40,7 +26,7 @@ fn class_names(text: &str) -> String {
 }
 
 fn float(number: f64) -> String {
-    let text = modelcost_torch::show::plain(&Value::Float(number));
+    let text = show::plain(&Value::Float(number));
     match text.as_str() {
         "inf" => "math.inf".into(),
         "-inf" => "-math.inf".into(),

@@ -2,16 +2,14 @@
 
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
-use modelcost_core::fidelity::{Fidelity, Layer, Level};
-use modelcost_core::trace::{Class, Trace};
+use modelcost_core::fidelity::Layer;
+use modelcost_core::trace::Trace;
 
 use super::blocks::{Block, Library};
 use super::names;
 use super::pieces::{Body, Container, Node, Writer};
+use super::table::{Table, array, escaped, key, quoted, quoted_as_is};
 use super::{python, shared};
-
-/// Longer arrays have an item on each line.
-const WIDTH: usize = 112;
 
 /// A spec has notes for whoever counts.
 const EVERY_LAYER: &[Layer] = &[
@@ -388,18 +386,6 @@ fn patterns(lines: Vec<(String, String)>) -> Vec<(String, String)> {
     out
 }
 
-fn array(items: Vec<String>) -> String {
-    let line = format!("[{}]", items.join(", "));
-    if line.len() <= WIDTH && !line.contains('\n') {
-        return line;
-    }
-    let inner: Vec<String> = items
-        .iter()
-        .map(|item| format!("    {},\n", item.replace('\n', "\n    ")))
-        .collect();
-    format!("[\n{}]", inner.concat())
-}
-
 /// `input = [1, 3, 224, 224]`, for a model with one input.
 fn inputs(trace: &Trace, model: &mut Table) {
     let names = names::inputs(trace);
@@ -442,107 +428,4 @@ fn size_text(text: &str) -> String {
         true => text.into(),
         false => quoted(text),
     }
-}
-
-/// A table in the making.
-struct Table {
-    header: String,
-    lines: Vec<(String, String)>,
-}
-
-impl Table {
-    fn new(header: &str) -> Table {
-        Table {
-            header: header.into(),
-            lines: Vec::new(),
-        }
-    }
-
-    fn line(&mut self, key: &str, value: String) {
-        self.lines.push((self::key(key), value));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
-    /// `base = "Sequential"`, where the class does not tell what it derives from.
-    fn base(&mut self, class: &Class) {
-        let known = modelcost_torch::class(&class.name).is_some_and(|c| c.name() == class.name);
-        if let (Some(base), false) = (class.bases.first(), known) {
-            let short = base.strip_prefix("torch.nn.").unwrap_or(base);
-            self.line("base", quoted(short));
-        }
-    }
-
-    /// What the trace says it does not know.
-    fn notes(&mut self, fidelity: &Fidelity) {
-        let key = match fidelity.level {
-            Level::Exact => return,
-            Level::Reconstructed => "reconstructed",
-            Level::Partial => "partial",
-        };
-        let notes = fidelity.notes.iter().map(|note| quoted(note)).collect();
-        self.line(key, array(notes));
-    }
-
-    fn freeze(&mut self, trace: &Trace) {
-        let frozen: Vec<String> = shared::frozen(trace)
-            .iter()
-            .map(|path| quoted(path))
-            .collect();
-        if !frozen.is_empty() {
-            self.line("freeze", array(frozen));
-        }
-    }
-
-    /// The table with its values in a column, and an empty line after it.
-    fn text(&self) -> String {
-        let short = |(key, _): &&(String, String)| key.len() <= 24;
-        let width = self
-            .lines
-            .iter()
-            .filter(short)
-            .map(|(key, _)| key.len())
-            .max();
-        let width = width.unwrap_or(0);
-        let mut out = format!("[{}]\n", self.header);
-        for (key, value) in &self.lines {
-            out += &format!("{key:width$} = {value}\n");
-        }
-        out + "\n"
-    }
-}
-
-/// A key, in quotes where it needs them.
-fn key(key: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    match !key.is_empty() && key.chars().all(bare) {
-        true => key.into(),
-        false => quoted(key),
-    }
-}
-
-/// A TOML string.
-pub(super) fn quoted(text: &str) -> String {
-    quoted_as_is(&escaped(text))
-}
-
-fn quoted_as_is(text: &str) -> String {
-    format!("\"{text}\"")
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' => out += "\\\"",
-            '\\' => out += "\\\\",
-            '\n' => out += "\\n",
-            '\t' => out += "\\t",
-            c if c.is_control() => out += &format!("\\u{:04X}", c as u32),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -14,10 +14,12 @@ mod index;
 mod layout;
 mod lift;
 mod names;
+mod parameters;
 mod pieces;
 mod python;
 mod shared;
 mod steps;
+mod table;
 mod variants;
 
 use std::collections::{HashMap, HashSet};

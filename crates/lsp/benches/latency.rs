@@ -12,7 +12,9 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Client;
@@ -59,10 +61,8 @@ fn spec(layers: usize) -> Vec<String> {
 
 fn keystrokes(layers: usize) {
     let mut lines = spec(layers);
-    let capabilities = json!({ "workspace": { "inlayHint": { "refreshSupport": true } } });
-    let mut client = Client::with(capabilities, json!({}));
-    client.open(URI, &lines.join("\n"));
-    let _ = client.diagnostics(URI, 1);
+    let mut client = Typist::start();
+    client.open(&lines.join("\n"));
     let mut times = Vec::new();
     let mut settled = Vec::new();
     let mut fresh = 0;
@@ -80,24 +80,144 @@ fn keystrokes(layers: usize) {
             "3"
         };
         lines[line].replace_range(column..column + 1, with);
-        let place = |character: usize| json!({ "line": line, "character": character });
-        let range = json!({ "start": place(column), "end": place(column + 1) });
         std::thread::sleep(Duration::from_millis(5));
         let start = Instant::now();
-        client.change(URI, version as i64, range, with);
-        let hints = visible(&mut client, URI, line);
+        let answer = client.keystroke(version, line, column, with);
         times.push(start.elapsed());
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let hints = answer["result"].as_array().unwrap();
         assert!(hints.len() > 20, "{} hints", hints.len());
-        let is_fresh = |hints: &[Value]| hints.iter().all(|hint| hint["data"][2] == "fresh");
-        let _ = client.diagnostics(URI, version as i64);
-        match is_fresh(&hints) {
-            true => fresh += 1,
-            false => assert!(is_fresh(&visible(&mut client, URI, line))),
-        }
+        fresh += usize::from(hints.iter().all(|hint| hint["data"][2] == "fresh"));
+        client.settled(version);
         settled.push(start.elapsed());
     }
     let share = fresh as f64 / KEYSTROKES as f64;
     print(&format!("{layers} layers"), times, Some((share, settled)));
+}
+
+/// A client that reads frames and looks into none of them before the clock has stopped.
+struct Typist {
+    server: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// The last version whose diagnostics came.
+    told: usize,
+}
+
+/// What a message is about.
+#[derive(serde::Deserialize)]
+struct Head {
+    id: Option<Value>,
+    method: Option<String>,
+    params: Option<Params>,
+}
+
+#[derive(serde::Deserialize)]
+struct Params {
+    version: Option<usize>,
+}
+
+impl Head {
+    fn is_diagnostics(&self) -> bool {
+        self.method.as_deref() == Some("textDocument/publishDiagnostics")
+    }
+}
+
+impl Typist {
+    fn start() -> Typist {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_modelcost-lsp"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = server.stdin.take().unwrap();
+        let output = BufReader::new(server.stdout.take().unwrap());
+        let mut client = Typist {
+            server,
+            input,
+            output,
+            told: 0,
+        };
+        let refresh = json!({ "workspace": { "inlayHint": { "refreshSupport": true } } });
+        let hello = json!({ "processId": null, "rootUri": null, "capabilities": refresh });
+        client
+            .send(&[json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello })]);
+        client.read(|head| head.method.is_none());
+        client.send(&[json!({ "jsonrpc": "2.0", "method": "initialized", "params": {} })]);
+        client
+    }
+
+    fn open(&mut self, text: &str) {
+        let document = json!({ "uri": URI, "languageId": "toml", "version": 1, "text": text });
+        let params = json!({ "textDocument": document });
+        let open = json!({ "jsonrpc": "2.0", "method": "textDocument/didOpen", "params": params });
+        self.send(&[open]);
+        self.settled(1);
+    }
+
+    /// Replaces a character and asks for the hints around it; the answer as it was sent.
+    fn keystroke(&mut self, version: usize, line: usize, column: usize, with: &str) -> Vec<u8> {
+        let place = |line: usize, character: usize| json!({ "line": line, "character": character });
+        let range = json!({ "start": place(line, column), "end": place(line, column + 1) });
+        let seen =
+            json!({ "start": place(line.saturating_sub(30), 0), "end": place(line + 30, 0) });
+        let change = json!({
+            "textDocument": { "uri": URI, "version": version },
+            "contentChanges": [{ "range": range, "text": with }],
+        });
+        let hints = json!({ "textDocument": { "uri": URI }, "range": seen });
+        self.send(&[
+            json!({ "jsonrpc": "2.0", "method": "textDocument/didChange", "params": change }),
+            json!({ "jsonrpc": "2.0", "id": version, "method": "textDocument/inlayHint", "params": hints }),
+        ]);
+        self.read(|head| head.method.is_none() && head.id == Some(version.into()))
+    }
+
+    /// Waits for the diagnostics of a version.
+    fn settled(&mut self, version: usize) {
+        while self.told < version {
+            self.read(Head::is_diagnostics);
+        }
+    }
+
+    fn send(&mut self, messages: &[Value]) {
+        let frame = |message: &Value| {
+            let body = message.to_string();
+            format!("Content-Length: {}\r\n\r\n{body}", body.len())
+        };
+        let frames: String = messages.iter().map(frame).collect();
+        self.input.write_all(frames.as_bytes()).unwrap();
+    }
+
+    /// The next message that is wanted.
+    fn read(&mut self, is_wanted: impl Fn(&Head) -> bool) -> Vec<u8> {
+        loop {
+            let mut length = 0;
+            let mut line = String::new();
+            while self.output.read_line(&mut line).unwrap() > 2 {
+                if let Some(value) = line.strip_prefix("Content-Length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            self.output.read_exact(&mut body).unwrap();
+            let head: Head = serde_json::from_slice(&body).unwrap();
+            if head.is_diagnostics() {
+                self.told = head.params.as_ref().unwrap().version.unwrap();
+            }
+            if is_wanted(&head) {
+                return body;
+            }
+        }
+    }
+}
+
+impl Drop for Typist {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
 }
 
 /// The hints around a line.

@@ -40,7 +40,8 @@ pub(super) fn stacks<'a>(
             let classes = fx_text::strings(group.node.meta(CLASSES)?);
             // The last of each is the FX node itself.
             let depth = paths.len().min(classes.len()).checked_sub(1)?;
-            let depth = depth.min(caller(group, &classes[..depth]).unwrap_or(depth));
+            let depth =
+                depth.min(caller(group, &paths[..depth], &classes[..depth]).unwrap_or(depth));
             let calls = rounds.enter(&paths[..depth], &classes[..depth]);
             let entries = (0..depth).map(|at| Entry {
                 key: match calls[at] {
@@ -63,7 +64,7 @@ pub(super) fn stacks<'a>(
 /// How many modules around a view called it, where those are fewer than its scopes. A view of what
 /// was changed in place since is made again where it is used next, and that may be inside the module
 /// that it is handed to; its stack trace is that of the line that made it first.
-fn caller(group: &Group<'_>, classes: &[&str]) -> Option<usize> {
+fn caller(group: &Group<'_>, paths: &[&str], classes: &[&str]) -> Option<usize> {
     if !VIEWS.contains(&group.op().as_str()) {
         return None;
     }
@@ -74,7 +75,13 @@ fn caller(group: &Group<'_>, classes: &[&str]) -> Option<usize> {
     }
     let frames = trace.matches("File \"").count();
     if frames > 0 && frames < classes.len() {
-        return Some(frames);
+        // Hooks run before the forward that they belong to, where the line calls the module.
+        let line = trace.trim_end().rsplit('\n').next()?;
+        let module = paths.get(frames)?.rsplit('.').next()?;
+        let calls = line.match_indices(module).any(|(at, name)| {
+            line[..at].ends_with('.') && line[at + name.len()..].starts_with('(')
+        });
+        return (!calls).then_some(frames);
     }
     // A forward of a base class is a frame, too, so that counts may agree by chance.
     let file = trace.rsplit("File \"").next()?.split('"').next()?;

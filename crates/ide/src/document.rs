@@ -256,6 +256,25 @@ impl Document {
         }
     }
 
+    /// Whether the text is yet to be read, and that takes long.
+    fn is_long(&self, dims: &Dims) -> bool {
+        let is_known = |state: &State| state.content.dims() == dims;
+        let may_wait = self.kind != Kind::Toml || self.took < HEAVY || self.good.is_none();
+        !may_wait && !self.state.as_ref().is_some_and(is_known)
+    }
+
+    /// Whether the text is not read yet, nor about to be.
+    pub(crate) fn is_unread(&mut self, dims: &Dims) -> bool {
+        if !self.is_long(dims) {
+            return false;
+        }
+        let reading = self
+            .reading
+            .as_mut()
+            .filter(|reading| reading.dims == *dims);
+        !reading.is_some_and(|reading| reading.is_done(Instant::now()))
+    }
+
     /// Whether [`Document::state`] answers before a time. Where reading the text takes long, it is begun in the
     /// background.
     pub(crate) fn is_ready(
@@ -265,9 +284,7 @@ impl Document {
         background: &Background,
         until: Instant,
     ) -> bool {
-        let is_known = |state: &State| state.content.dims() == dims;
-        let may_wait = self.kind != Kind::Toml || self.took < HEAVY || self.good.is_none();
-        if may_wait || self.state.as_ref().is_some_and(is_known) {
+        if !self.is_long(dims) {
             return true;
         }
         if self

@@ -65,7 +65,7 @@ pub(crate) fn read(
 ) -> Option<Seen> {
     let whole = good.content.spec()?;
     // A share is of the whole.
-    if settings.share {
+    if settings.share || !settings.enabled {
         return None;
     }
     let window = Window::of(whole, buffer, good.changed.as_ref()?, view)?;

@@ -12,6 +12,7 @@ use modelcost_spec::{Content, Document, Layer};
 use crate::config::HintSettings;
 use crate::content::Content as Contents;
 use crate::document::Document as Open;
+use crate::excerpt::Seen;
 use crate::model::{Model, Subjects};
 use crate::numbers::Numbers;
 use crate::text::Buffer;
@@ -145,28 +146,25 @@ pub(crate) fn current(
     out.into_values().collect()
 }
 
-/// What stands beside the lines of a range of a document whose text was not read yet: what can be told from those lines
-/// alone, and what stood beside the others before the last edits, where they are now.
+/// What stands beside the lines of a range of a document whose text was not read yet: what was seen of those lines alone,
+/// and what stood beside the others before the last edits, where they are now.
 pub(crate) fn early(
-    document: &mut Open,
+    document: &Open,
+    seen: Option<Seen>,
     settings: &HintSettings,
     convention: &dyn Convention,
     range: &Range<usize>,
 ) -> Vec<Hint> {
-    if !settings.enabled {
-        return Vec::new();
-    }
-    let seen = document.excerpt(settings, convention, range);
-    let Some(good) = document.good() else {
+    let (Some(good), true) = (document.good(), settings.enabled) else {
         return Vec::new();
     };
     let buffer = document.buffer();
     let write = Writer::new(&good.content, buffer, settings, convention, range);
     let is_seen = |line: &usize| seen.as_ref().is_some_and(|seen| seen.lines.contains(line));
-    let anchors = good
+    let others = good
         .on_lines(&write.lines)
         .filter(|anchor| !is_seen(&anchor.line));
-    let mut out: Vec<Hint> = anchors
+    let mut out: Vec<Hint> = others
         .filter_map(|anchor| write.hint(anchor.line, anchor.subject, true))
         .collect();
     out.extend(seen.into_iter().flat_map(|seen| seen.hints));

@@ -342,24 +342,29 @@ impl Workspace {
         hints::current(document, &settings.hints, convention, &range)
     }
 
-    /// As [`Workspace::hints`], soon: where what the text means is not known within `patience`, the layers in view by
-    /// themselves, what stood beside the other lines before the edit, and `true`.
+    /// As [`Workspace::hints`], soon: where the text takes long to read, the layers in view by themselves, or what is known
+    /// within `patience`; beside the other lines what stood there before the edit, and `true`.
     pub fn hints_within(
         &mut self,
         uri: &str,
         range: Range<usize>,
         patience: Duration,
     ) -> (Vec<Hint>, bool) {
-        if self.is_ready(uri, Instant::now() + patience) {
-            return (self.hints(uri, range), false);
-        }
         let (settings, _) = self.settings(uri);
         let convention = self.convention_ahead(uri);
         let (Some(document), Some(convention)) = (self.documents.get_mut(uri), convention) else {
             return (Vec::new(), false);
         };
-        let early = hints::early(document, &settings.hints, convention, &range);
-        (early, true)
+        // Before the whole is begun, which takes a part of the machine.
+        let seen = match document.is_unread(&settings.dims) {
+            true => document.excerpt(&settings.hints, convention, &range),
+            false => None,
+        };
+        if seen.is_none() && self.is_ready(uri, Instant::now() + patience) {
+            return (self.hints(uri, range), false);
+        }
+        let early = |document| hints::early(document, seen, &settings.hints, convention, &range);
+        (self.documents.get(uri).map_or(Vec::new(), early), true)
     }
 
     /// What totals are read from, and whether that is from before an error: the text's, or that of the last one without.

@@ -34,7 +34,7 @@ pub struct Analysis {
     pub dims: Dims,
     /// What it does.
     model: Model,
-    /// The layers of the model that stand one after another.
+    /// The layers of the model that stand one after another: told where the whole is read, so that no keystroke waits for it.
     in_turn: Vec<LayerId>,
 }
 

@@ -267,14 +267,16 @@ impl Excerpt<'_> {
             unchanged,
             ..
         } = self.window;
-        let from = first + if first > 0 { UNSURE } else { 0 };
+        let unsure = if first > 0 { UNSURE } else { 0 };
         let own = self.analysis.document.model.layers.ids();
-        (from..unchanged).all(|at| {
-            let now = Subject::Layer(own[at - first].index());
-            let then = Subject::Layer(whole.in_turn()[at].index());
-            label(&self.analysis, &self.numbers, settings, now)
-                == label(whole, numbers, settings, then)
-        })
+        let both = own.iter().zip(&whole.in_turn()[first..unchanged]);
+        both.len() == unchanged - first
+            && both.skip(unsure).all(|(now, then)| {
+                let now = Subject::Layer(now.index());
+                let then = Subject::Layer(then.index());
+                label(&self.analysis, &self.numbers, settings, now)
+                    == label(whole, numbers, settings, then)
+            })
     }
 
     /// The hints of the layers in view.
@@ -300,7 +302,9 @@ impl Excerpt<'_> {
             Some(Hint {
                 offset,
                 label: label.filter(|_| is_seen)?,
-                subject: Subject::Layer(at - self.base + whole.in_turn()[*first].index()),
+                subject: Subject::Layer(
+                    at.checked_sub(self.base)? + whole.in_turn()[*first].index(),
+                ),
                 stale: false,
             })
         };

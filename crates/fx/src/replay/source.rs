@@ -65,22 +65,17 @@ fn both((a, b): (&Written, &Written)) -> Written {
 /// How a bound of a slice is written, given its value.
 pub fn bound(node: &Flat<'_>, value: i128) -> Written {
     let mut shown = Written::Unknown;
-    walk(node, &mut |expr| {
-        let ExprKind::Subscript(_, items) = &expr.kind else {
+    items(node, &mut |item| {
+        let ExprKind::Slice(start, end, _) = &item.kind else {
             return;
         };
-        for item in items {
-            let ExprKind::Slice(start, end, _) = &item.kind else {
-                continue;
-            };
-            for side in [start, end].into_iter().flatten() {
-                match side.kind {
-                    ExprKind::Int(number) if number == value => shown = Written::Constant,
-                    _ if shown == Written::Unknown && !is_constant(side) => {
-                        shown = Written::Computed;
-                    }
-                    _ => {}
+        for side in [start, end].into_iter().flatten() {
+            match side.kind {
+                ExprKind::Int(number) if number == value => shown = Written::Constant,
+                _ if shown == Written::Unknown && !is_constant(side) => {
+                    shown = Written::Computed;
                 }
+                _ => {}
             }
         }
     });
@@ -90,28 +85,32 @@ pub fn bound(node: &Flat<'_>, value: i128) -> Written {
 /// How the index of an element is written, given its value.
 pub fn index(node: &Flat<'_>, value: i128) -> Written {
     let mut shown = Written::Unknown;
-    walk(node, &mut |expr| {
-        let ExprKind::Subscript(_, items) = &expr.kind else {
-            return;
-        };
-        for item in items {
-            let number = match &item.kind {
-                ExprKind::Slice(..) | ExprKind::Ellipsis | ExprKind::None => continue,
-                ExprKind::Int(number) => Some(*number),
-                ExprKind::Unary(UnaryOp::Neg, operand) => match operand.kind {
-                    ExprKind::Int(number) => Some(-number),
-                    _ => None,
-                },
+    items(node, &mut |item| {
+        let number = match &item.kind {
+            ExprKind::Slice(..) | ExprKind::Ellipsis | ExprKind::None => return,
+            ExprKind::Int(number) => Some(*number),
+            ExprKind::Unary(UnaryOp::Neg, operand) => match operand.kind {
+                ExprKind::Int(number) => Some(-number),
                 _ => None,
-            };
-            match number {
-                Some(number) if number == value => shown = Written::Constant,
-                None if shown == Written::Unknown => shown = Written::Computed,
-                _ => {}
-            }
+            },
+            _ => None,
+        };
+        match number {
+            Some(number) if number == value => shown = Written::Constant,
+            None if shown == Written::Unknown => shown = Written::Computed,
+            _ => {}
         }
     });
     shown
+}
+
+/// What stands between the brackets of `x[a, b:c]`.
+fn items(node: &Flat<'_>, see: &mut dyn FnMut(&Expr)) {
+    walk(node, &mut |expr| {
+        if let ExprKind::Subscript(_, items) = &expr.kind {
+            items.iter().for_each(&mut *see);
+        }
+    });
 }
 
 fn walk(node: &Flat<'_>, see: &mut dyn FnMut(&Expr)) {

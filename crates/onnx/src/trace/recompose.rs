@@ -341,6 +341,15 @@ pub(super) fn external(run: &[Flat<'_>]) -> Vec<TensorId> {
     out
 }
 
+/// The sizes that a pool gives to the dimensions that its name counts: the last two of
+/// `adaptive_avg_pool2d`.
+fn spatial_sizes(builder: &TraceBuilder, name: &str, output: TensorId) -> Option<Value> {
+    let shape = builder.trace().tensor(output).shape.as_ref()?;
+    let spatial = name.chars().rev().nth(1)?.to_digit(10)? as usize;
+    let sizes = shape.get(shape.len().checked_sub(spatial)?..)?;
+    Some(Value::List(sizes.iter().cloned().map(Value::Int).collect()))
+}
+
 fn adaptive_pool(
     builder: &mut TraceBuilder,
     name: &str,
@@ -349,18 +358,10 @@ fn adaptive_pool(
 ) -> Option<Call> {
     let input = first_input(run)?;
     let output = run.last()?.output.tensor()?;
-    let shape = builder.trace().tensor(output).shape.clone()?;
-    let spatial = name.chars().rev().nth(1)?.to_digit(10)? as usize;
-    let sizes = shape.get(shape.len().checked_sub(spatial)?..)?;
+    let sizes = spatial_sizes(builder, name, output)?;
     Some(Call {
         op: format!("aten.{name}").into(),
-        arguments: positions([
-            ("self", Value::Tensor(input)),
-            (
-                "output_size",
-                Value::List(sizes.iter().cloned().map(Value::Int).collect()),
-            ),
-        ]),
+        arguments: positions([("self", Value::Tensor(input)), ("output_size", sizes)]),
         output: Value::Tensor(output),
     })
 }
@@ -402,17 +403,12 @@ fn adaptive_max_pool(
         return None;
     };
     let output = pool.output.tensors().first().copied()?;
-    let shape = builder.trace().tensor(output).shape.clone()?;
-    let spatial = name.chars().rev().nth(1)?.to_digit(10)? as usize;
-    let sizes = shape.get(shape.len().checked_sub(spatial)?..)?;
+    let sizes = spatial_sizes(builder, name, output)?;
     Some(Call {
         op: format!("aten.{name}").into(),
         arguments: positions([
             ("self", pool.arguments.first()?.value.clone()),
-            (
-                "output_size",
-                Value::List(sizes.iter().cloned().map(Value::Int).collect()),
-            ),
+            ("output_size", sizes),
         ]),
         output: pool.output.clone(),
     })

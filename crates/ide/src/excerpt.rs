@@ -2,8 +2,8 @@
 //!
 //! Reading ten thousand layers takes longer than a keystroke may. But a screenful of layers depends on what is above it
 //! by no more than the tensors that come from there, and above the first line that was edited nothing has changed. So the
-//! lines from a little above the view are read as a spec of their own, whose inputs are the tensors that the last reading
-//! of the whole knows, and the rest of the text is left out.
+//! lines from a little above the edit to the end of the view are read as a spec of their own, whose inputs are the tensors
+//! that the last reading of the whole knows, and the rest of the text is left out. Layers above them stand as they did.
 //!
 //! That a convention counts a layer by itself is likely and not certain. The lines between the top of the excerpt and the
 //! edit say which: where the excerpt has something else beside them than the whole had, it is not believed. The whole is
@@ -34,7 +34,9 @@ use crate::text::Buffer;
 
 /// Layers above the view that are read with it.
 const LEAD: usize = 8;
-/// Of those, the ones that may come out differently: some tools treat what the model is given in another way than what
+/// Layers above the edit that are read again, where there are more of them in view and no backward pass goes through them.
+const CHECKED: usize = 12;
+/// The topmost layers, which may come out differently: some tools treat what the model is given in another way than what
 /// its layers give.
 const UNSURE: usize = 4;
 /// How much further up it may begin, where there is more than a tensor between two layers.
@@ -52,6 +54,18 @@ pub(crate) struct Seen {
     pub lines: RangeInclusive<usize>,
     /// What stands beside them.
     pub hints: Vec<Hint>,
+    /// The layers above them, by their positions in the whole.
+    above: Range<usize>,
+}
+
+impl Seen {
+    /// Whether something stands above what was edited, and nothing below may have called it.
+    pub fn is_above(&self, whole: &dyn Subjects, subject: Subject) -> bool {
+        match subject {
+            Subject::Layer(at) => self.above.contains(&at) && whole.facts(subject).calls.len() == 1,
+            _ => false,
+        }
+    }
 }
 
 /// What stands beside the layers in a view, if that can be told from them alone.
@@ -68,7 +82,11 @@ pub(crate) fn read(
     if settings.share || !settings.enabled {
         return None;
     }
-    let window = Window::of(whole, buffer, good.changed.as_ref()?, view)?;
+    let again = match convention.info().backward {
+        true => usize::MAX,
+        false => CHECKED,
+    };
+    let window = Window::of(whole, buffer, good.changed.as_ref()?, view, again)?;
     let text = window.text();
     let analysis = window.read(&text, memo)?;
     let excerpt = Excerpt {
@@ -81,6 +99,7 @@ pub(crate) fn read(
     excerpt.agrees(&numbers, settings).then(|| Seen {
         lines: excerpt.window.lines(),
         hints: excerpt.hints(&text, settings, view),
+        above: excerpt.window.above(),
     })
 }
 
@@ -119,11 +138,13 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
+    /// The lines in view and a few above them; of the layers above the edit, the last `again` are enough.
     fn of(
         whole: &'a Analysis,
         buffer: &'a Buffer,
         changed: &Changed,
         view: &Range<usize>,
+        again: usize,
     ) -> Option<Window<'a>> {
         let line = |at: usize| buffer.line(buffer.line_of(at));
         let edited = line(changed.bytes.start).start..line(changed.bytes.end).end;
@@ -149,7 +170,9 @@ impl<'a> Window<'a> {
         let mut window = Window {
             whole,
             buffer,
-            first: seen.saturating_sub(LEAD),
+            first: seen
+                .saturating_sub(LEAD)
+                .max(unchanged.saturating_sub(again)),
             unchanged,
             bytes: 0..0,
             layers: first_line..last_line,
@@ -181,6 +204,12 @@ impl<'a> Window<'a> {
     /// Its lines.
     fn lines(&self) -> RangeInclusive<usize> {
         self.buffer.line_of(self.bytes.start)..=self.buffer.line_of(self.bytes.end)
+    }
+
+    /// The positions of the layers in turn that come before it.
+    fn above(&self) -> Range<usize> {
+        let layers = self.whole.in_turn();
+        layers[0].index()..layers[self.first].index()
     }
 
     fn read(&self, text: &str, memo: &mut Memo) -> Option<Analysis> {

@@ -147,7 +147,8 @@ pub(crate) fn current(
 }
 
 /// What stands beside the lines of a range of a document whose text was not read yet: what was seen of those lines alone,
-/// and what stood beside the others before the last edits, where they are now.
+/// and what stood beside the others before the last edits, where they are now. Of these, layers above the edits are as
+/// they were.
 pub(crate) fn early(
     document: &Open,
     seen: Option<Seen>,
@@ -161,11 +162,16 @@ pub(crate) fn early(
     let buffer = document.buffer();
     let write = Writer::new(&good.content, buffer, settings, convention, range);
     let is_seen = |line: &usize| seen.as_ref().is_some_and(|seen| seen.lines.contains(line));
+    let stands = |subject| {
+        let whole = good.content.subjects();
+        seen.as_ref()
+            .is_some_and(|seen| seen.is_above(whole, subject))
+    };
     let others = good
         .on_lines(&write.lines)
         .filter(|anchor| !is_seen(&anchor.line));
     let mut out: Vec<Hint> = others
-        .filter_map(|anchor| write.hint(anchor.line, anchor.subject, true))
+        .filter_map(|anchor| write.hint(anchor.line, anchor.subject, !stands(anchor.subject)))
         .collect();
     out.extend(seen.into_iter().flat_map(|seen| seen.hints));
     out.sort_by_key(|hint| hint.offset);

@@ -92,7 +92,7 @@ fn compare(text: &str, edits: usize) -> (usize, usize) {
         // Half of the time another edit nearby, before anyone asks.
         let view = |document: &Document| {
             let buffer = document.buffer();
-            buffer.line(line.saturating_sub(5)).start..buffer.line(line + 5).end
+            buffer.line(line.saturating_sub(20)).start..buffer.line(line + 5).end
         };
         if below(&mut random, 2) == 0 {
             let at = document.buffer().line(line + below(&mut random, 4)).start;
@@ -112,13 +112,17 @@ fn compare(text: &str, edits: usize) -> (usize, usize) {
             if !is_complete {
                 continue;
             }
-            let whole = hints::current(&fresh, &settings, convention, &view);
-            let whole: Vec<_> = whole
-                .into_iter()
-                .filter(|hint| seen.lines.contains(&fresh.buffer().line_of(hint.offset)))
-                .collect();
+            let read = seen.lines.clone();
+            let mut told = hints::early(&document, Some(seen), &settings, convention, &view);
+            let mut whole = hints::current(&fresh, &settings, convention, &view);
+            told.retain(|hint| !hint.stale);
+            // Beside the lines that were read nothing is left out; beside others, what is said is right.
+            whole.retain(|hint| {
+                read.contains(&fresh.buffer().line_of(hint.offset))
+                    || told.iter().any(|told| told.offset == hint.offset)
+            });
             assert_eq!(
-                seen.hints,
+                told,
                 whole,
                 "{} in\n{}",
                 registration.identity(),

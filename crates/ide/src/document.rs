@@ -1,6 +1,6 @@
 //! One open document: its text, and what was worked out for it.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ use crate::background::{Background, Reading};
 use crate::config::{self, CONFIG_FILE, Directive, HintSettings};
 use crate::content::Content;
 use crate::excerpt;
-use crate::hints::{Anchors, Subject};
+use crate::good::{Edit, Good};
+use crate::hints::Anchors;
 use crate::program::{Program, VIEWED, View};
 use crate::text::Buffer;
 
@@ -71,68 +72,6 @@ pub(crate) struct State {
     pub content: Content,
     pub anchors: Anchors,
     pub directive: Option<Directive>,
-}
-
-/// What was worked out for the text as it was when it last meant a whole model.
-#[derive(Debug)]
-pub(crate) struct Good {
-    pub content: Content,
-    /// Where its hints stand in the text as it is now.
-    pub anchors: Vec<GoodAnchor>,
-    /// What was edited since.
-    pub changed: Option<Changed>,
-}
-
-/// The part of a text outside of which nothing was edited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Changed {
-    /// Where it is in the text as it is now.
-    pub bytes: Range<usize>,
-    /// By how much the text is longer.
-    grown: isize,
-}
-
-impl Changed {
-    /// The edit that puts `length` bytes in the place of a range.
-    fn new(range: &Range<usize>, length: usize) -> Changed {
-        Changed {
-            bytes: range.start..range.start + length,
-            grown: length as isize - range.len() as isize,
-        }
-    }
-
-    /// This and an edit after it.
-    fn and(self, range: &Range<usize>, length: usize) -> Changed {
-        let next = Changed::new(range, length);
-        let end = self.bytes.end.max(range.end);
-        Changed {
-            bytes: self.bytes.start.min(range.start)..end.saturating_add_signed(next.grown),
-            grown: self.grown + next.grown,
-        }
-    }
-
-    /// Where a byte behind it is now.
-    pub fn moved(&self, at: usize) -> usize {
-        at.saturating_add_signed(self.grown)
-    }
-}
-
-impl Good {
-    /// Where hints stand on some lines.
-    pub fn on_lines(&self, lines: &RangeInclusive<usize>) -> impl Iterator<Item = &GoodAnchor> {
-        let first = self.anchors.partition_point(|a| a.line < *lines.start());
-        let rest = self.anchors[first..].iter();
-        rest.take_while(|anchor| anchor.line <= *lines.end())
-    }
-}
-
-/// Where a hint from before an error stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GoodAnchor {
-    pub line: usize,
-    pub subject: Subject,
-    /// Whether the line was edited since.
-    pub touched: bool,
 }
 
 impl Document {
@@ -195,52 +134,17 @@ impl Document {
         let length = self.buffer.text().len();
         let start = range.start.min(length);
         let range = start..range.end.clamp(start, length);
-        let (first, last) = (
-            self.buffer.line_of(range.start),
-            self.buffer.line_of(range.end),
-        );
-        let whole_lines = text.is_empty() || text.ends_with(['\n', '\r']);
-        let moves = Moves {
-            first,
-            last,
-            from_start: self.buffer.line(first).start == range.start,
-            clean_end: self.buffer.line(last).start == range.end && whole_lines,
-            before: self.buffer.line_count(),
-            after: {
-                self.buffer.replace(range.clone(), text);
-                self.buffer.line_count()
-            },
-        };
+        let edit = Edit::of(&self.buffer, range.clone(), text);
+        self.buffer.replace(range, text);
         if let Some(good) = &mut self.good {
-            good.changed = Some(match good.changed.take() {
-                Some(changed) => changed.and(&range, text.len()),
-                None => Changed::new(&range, text.len()),
-            });
-            good.anchors
-                .retain_mut(|anchor| match moves.line(anchor.line) {
-                    Some((line, touched)) => {
-                        anchor.line = line;
-                        anchor.touched |= touched;
-                        true
-                    }
-                    None => false,
-                });
+            good.follow(&edit, self.buffer.line_count());
         }
     }
 
     /// Keeps what was worked out for the text before an edit, if that meant a whole model.
     fn supersede(&mut self, state: State) {
         let old = if state.content.is_complete() {
-            let anchor = |&(line, subject): &(usize, Subject)| GoodAnchor {
-                line,
-                subject,
-                touched: false,
-            };
-            let good = Good {
-                anchors: state.anchors.all().iter().map(anchor).collect(),
-                content: state.content,
-                changed: None,
-            };
+            let good = Good::new(state.content, &state.anchors);
             self.good.replace(good).map(|good| good.content)
         } else {
             Some(state.content)
@@ -417,34 +321,6 @@ impl Document {
     }
 }
 
-/// Where an edit moves lines to.
-struct Moves {
-    /// The lines that it begins and ends in.
-    first: usize,
-    last: usize,
-    /// Whether it begins where its first line begins.
-    from_start: bool,
-    /// Whether it leaves its last line as it was: it ends where that begins, with whole lines.
-    clean_end: bool,
-    /// How many lines the text had before and after.
-    before: usize,
-    after: usize,
-}
-
-impl Moves {
-    /// Where a line is now, and whether it was touched; `None` if it is gone.
-    fn line(&self, line: usize) -> Option<(usize, bool)> {
-        let moved = (line + self.after).saturating_sub(self.before);
-        match line {
-            line if line < self.first => Some((line, false)),
-            line if line > self.last => Some((moved, false)),
-            line if line == self.last && self.from_start => Some((moved, !self.clean_end)),
-            line if line == self.first && !self.from_start => Some((line, true)),
-            _ => None,
-        }
-    }
-}
-
 /// A spec, where the text is one, and not another TOML file with a table called `model`.
 fn spec(analysis: Analysis) -> Option<Content> {
     let document = &analysis.document;
@@ -475,51 +351,5 @@ fn kind_of(path: Option<&Path>) -> Kind {
             }
             _ => Kind::Other,
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Where each line of `text` is after an edit, or `-`; touched ones with a star.
-    fn moved(text: &str, range: Range<usize>, with: &str) -> String {
-        let lines = text.matches('\n').count() + 1;
-        let mut document = Document::new(None, 1, text.into());
-        document.good = Some(Good {
-            content: Content::Spec(Box::new(Analysis::new("", &Dims::new()))),
-            anchors: (0..lines)
-                .map(|line| GoodAnchor {
-                    line,
-                    subject: Subject::Layer(line),
-                    touched: false,
-                })
-                .collect(),
-            changed: None,
-        });
-        document.edit(2, Some(range), with);
-        let anchors = document.good.map(|good| good.anchors).unwrap_or_default();
-        let shown = (0..lines).map(|line| {
-            let found = anchors
-                .iter()
-                .find(|anchor| anchor.subject == Subject::Layer(line));
-            found.map_or("-".into(), |anchor| {
-                format!("{}{}", anchor.line, if anchor.touched { "*" } else { "" })
-            })
-        });
-        shown.collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn hints_move_with_their_lines() {
-        let text = "aa\nbb\ncc\ndd";
-        assert_eq!(moved(text, 4..4, "x"), "0 1* 2 3");
-        assert_eq!(moved(text, 3..3, "x"), "0 1* 2 3");
-        assert_eq!(moved(text, 3..3, "new\n"), "0 2 3 4");
-        assert_eq!(moved(text, 5..5, "\nnew"), "0 1* 3 4");
-        assert_eq!(moved(text, 3..6, ""), "0 - 1 2");
-        assert_eq!(moved(text, 4..7, ""), "0 1* - 2");
-        assert_eq!(moved(text, 0..0, "a\nb\n"), "2 3 4 5");
-        assert_eq!(moved(text, 0..9, "x\ny\n"), "- - - 2");
     }
 }

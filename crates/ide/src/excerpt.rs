@@ -26,7 +26,7 @@ use smol_str::SmolStr;
 
 use crate::analysis::Analysis;
 use crate::config::HintSettings;
-use crate::document::{Changed, Good};
+use crate::good::{Changed, Good};
 use crate::hints::{Anchors, Hint, Subject, label};
 use crate::model::Subjects;
 use crate::numbers::Numbers;

@@ -15,6 +15,7 @@ pub mod config;
 mod content;
 mod document;
 mod excerpt;
+mod good;
 pub mod hints;
 pub mod hover;
 mod lexical;

@@ -9,6 +9,9 @@ const MAX_DEPTH: usize = 48;
 
 type Result<T> = std::result::Result<T, OnnxError>;
 
+/// Room for the nodes of a model from the beginning: what is not needed costs nothing, and a list that grows is copied.
+const NODES: usize = 1 << 10;
+
 /// Decodes a model. Nothing but structure is read: tensors stay where they are.
 ///
 /// # Errors
@@ -102,6 +105,9 @@ fn deeper(depth: usize) -> Result<usize> {
 fn graph<'a>(mut reader: Reader<'a>, depth: usize) -> Result<Graph<'a>> {
     let depth = deeper(depth)?;
     let mut graph = Graph::default();
+    if depth == 1 {
+        graph.nodes.reserve(NODES);
+    }
     while let Some((number, field)) = reader.field()? {
         match (number, field.message()) {
             (1, Some(message)) => graph.nodes.push(node(message, depth)?),

@@ -94,7 +94,7 @@ fn lines_to_text(
         }
     }
     let units = answer.output.units;
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(rows.len());
     for (index, layer) in rows.iter().enumerate() {
         let (name, width) = name(index);
         let below = entries

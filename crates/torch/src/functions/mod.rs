@@ -243,8 +243,11 @@ fn make(place: Places, prefix: &'static str) -> Index {
     let published = |entry: &&Entry| {
         entry.places.holds(place) || place == METHOD && entry.places.holds(METHOD_)
     };
-    // One more name for each that writes into its tensor.
-    index.reserve(2 * entries().filter(published).count());
+    let names = |entry: &Entry| {
+        usize::from(entry.places.holds(place))
+            + usize::from(place == OPERATOR || entry.places.holds(METHOD_))
+    };
+    index.reserve(entries().filter(published).map(names).sum());
     for entry in entries().filter(published) {
         let name = entry.signature.name();
         let mut add = |written: SmolStr, in_place: bool| {

@@ -3,7 +3,7 @@
 use modelcost_core::SmolStr;
 use modelcost_core::dim::Dim;
 use modelcost_core::expr::{BinaryOp, CompareOp, Expr, ExprKind, Span, UnaryOp};
-use modelcost_core::trace::{ModuleId, TensorId};
+use modelcost_core::trace::ModuleId;
 use modelcost_core::value::Value;
 use modelcost_torch::{Arguments, operator_name};
 
@@ -104,7 +104,7 @@ impl<'d> Run<'d> {
         Ok(Val::Data(value))
     }
 
-    fn items(&mut self, items: &'d [Expr], context: &Context) -> Result<Vec<Value>> {
+    pub(super) fn items(&mut self, items: &'d [Expr], context: &Context) -> Result<Vec<Value>> {
         items.iter().map(|item| self.data(item, context)).collect()
     }
 
@@ -301,196 +301,8 @@ impl<'d> Run<'d> {
         }
     }
 
-    fn attribute(
-        &mut self,
-        expr: &'d Expr,
-        base: &'d Expr,
-        name: &'d modelcost_core::expr::Ident,
-        context: &Context,
-    ) -> Result<Val> {
-        if let Some(dotted) = self.free_dotted_name(expr, context) {
-            return self.constant(&dotted, expr.span);
-        }
-        if let Some(module) = self.module_of(base, context)?
-            && let Some(value) = self.member(module, &name.name)
-        {
-            return Ok(value);
-        }
-        let value = match self.eval(base, context)? {
-            Val::Data(value) => value,
-            Val::Unknown => return Err(Fail::Poisoned),
-            Val::Module(module) => return self.no_member(module, name),
-        };
-        let Some(tensor) = value.tensor() else {
-            if let (Value::Dict(items), name) = (&value, &name.name)
-                && let Some((_, item)) = items.iter().find(|(key, _)| key == name)
-            {
-                return Ok(Val::Data(item.clone()));
-            }
-            return error(
-                format!(
-                    "{} has no attribute '{}'",
-                    arithmetic::describe(&value),
-                    name.name
-                ),
-                name.span,
-            );
-        };
-        self.tensor_attribute(tensor, name, expr.span)
-            .map(Val::Data)
-    }
-
-    fn tensor_attribute(
-        &mut self,
-        tensor: TensorId,
-        name: &modelcost_core::expr::Ident,
-        span: Span,
-    ) -> Result<Value> {
-        match name.name.as_str() {
-            "shape" => Ok(Value::Tuple(self.sizes(tensor, span)?)),
-            "ndim" => Ok(Value::from(self.sizes(tensor, span)?.len())),
-            "dtype" => Ok(self.trace().tensor(tensor).dtype.into()),
-            "device" => Ok(Value::None),
-            "T" | "mT" | "H" | "real" | "imag" => {
-                let name = format!("torch.Tensor.{}", name.name);
-                self.function(&name, Given::one(Value::Tensor(tensor), span), span)
-            }
-            other => {
-                let method = catalogue::is_function(&format!("torch.Tensor.{other}"));
-                let mend = match method {
-                    true => format!("a tensor's '{other}' is a method: call it, as in .{other}(…)"),
-                    false => format!("a tensor has no attribute '{other}'"),
-                };
-                error(mend, name.span)
-            }
-        }
-    }
-
-    /// The sizes of a tensor as values.
-    pub(super) fn sizes(&self, tensor: TensorId, span: Span) -> Result<Vec<Value>> {
-        match &self.trace().tensor(tensor).shape {
-            Some(shape) => Ok(shape.iter().cloned().map(Value::Int).collect()),
-            None => error("the shape of this tensor is not known", span),
-        }
-    }
-
-    /// A parameter, buffer, child or attribute of a module.
-    pub(super) fn member(&self, module: ModuleId, name: &str) -> Option<Val> {
-        let trace = self.trace();
-        let found = trace.module(module);
-        if let Some((_, parameter)) = found.parameters.iter().find(|(key, _)| key == name) {
-            let tensor = parameter.map(|id| trace.parameter(id).tensor);
-            return Some(Val::Data(tensor.into()));
-        }
-        if let Some((_, buffer)) = found.buffers.iter().find(|(key, _)| key == name) {
-            return Some(Val::Data(trace.buffers[buffer.index()].tensor.into()));
-        }
-        if let Some(child) = self.child(module, name) {
-            return Some(Val::Module(child));
-        }
-        trace
-            .attribute(module, name)
-            .map(|value| Val::Data(value.clone()))
-    }
-
-    fn no_member<T>(&self, module: ModuleId, name: &modelcost_core::expr::Ident) -> Result<T> {
-        let found = self.trace().module(module);
-        let class = found.class.short_name();
-        let names = found
-            .parameters
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .chain(found.children.iter().map(|(name, _)| name.as_str()))
-            .chain(found.attributes.iter().map(|(name, _)| name.as_str()));
-        let near = modelcost_core::convention::closest(&name.name, names).map(SmolStr::from);
-        let mut result = error(format!("this {class} has no '{}'", name.name), name.span);
-        if let (Some(near), Err(Fail::Error(diagnostic))) = (near, &mut result) {
-            diagnostic.help = Some(format!("did you mean '{near}'?"));
-        }
-        result
-    }
-
-    fn subscript(
-        &mut self,
-        expr: &'d Expr,
-        base: &'d Expr,
-        indices: &'d [Expr],
-        context: &Context,
-    ) -> Result<Val> {
-        // `layers[0]` where nothing but modules has that name.
-        let value = match self.eval(base, context)? {
-            Val::Data(value) => value,
-            Val::Unknown => return Err(Fail::Poisoned),
-            Val::Module(_) => {
-                return match self.module_of(expr, context)? {
-                    Some(child) => Ok(Val::Module(child)),
-                    None => error("expected one index", expr.span),
-                };
-            }
-        };
-        if value.tensor().is_some() {
-            let mut positions = self.items(indices, context)?;
-            let index = match positions.len() {
-                1 => positions.remove(0),
-                _ => Value::Tuple(positions),
-            };
-            let given = Given::positional([value, index], [base.span, expr.span]);
-            return self
-                .function("operator.getitem", given, expr.span)
-                .map(Val::Data);
-        }
-        let [index_expr] = indices else {
-            return error("expected one index", expr.span);
-        };
-        let index = self.data(index_expr, context)?;
-        self.item_of(&value, &index, index_expr.span).map(Val::Data)
-    }
-
-    /// An item, or a slice, of a tuple, list or mapping.
-    fn item_of(&mut self, value: &Value, index: &Value, span: Span) -> Result<Value> {
-        if let (Value::Dict(items), Value::Str(key)) = (value, index) {
-            let found = items.iter().find(|(name, _)| name == key);
-            return match found {
-                Some((_, value)) => Ok(value.clone()),
-                None => error(format!("there is no item '{key}'"), span),
-            };
-        }
-        let Some(items) = value.items() else {
-            return error(
-                format!("{} has no items", arithmetic::describe(value)),
-                span,
-            );
-        };
-        let known =
-            |value: &Value| arithmetic::index(value).or_else(|message| error(message, span));
-        if let Value::Dict(bounds) = index {
-            let bound = |position: usize| match bounds.get(position).map(|(_, value)| value) {
-                None | Some(Value::None) => Ok(None),
-                Some(value) => known(value).map(Some),
-            };
-            let step = bound(2)?.unwrap_or(1);
-            if step == 0 {
-                return error("a step of zero", span);
-            }
-            let taken = builtins::slice(items, bound(0)?, bound(1)?, step);
-            self.step(taken.len(), span)?;
-            return Ok(match value {
-                Value::Tuple(_) => Value::Tuple(taken),
-                _ => Value::List(taken),
-            });
-        }
-        let at = known(index)?;
-        let count = items.len();
-        let position = if at < 0 { at + count as i64 } else { at };
-        let found = usize::try_from(position).ok().and_then(|at| items.get(at));
-        match found {
-            Some(item) => Ok(item.clone()),
-            None => error(format!("there is no item {at} among {count}"), span),
-        }
-    }
-
     /// `torch.float32`, `nn.ReLU`, `F.relu`, `math.pi`: a dotted name that is not one of the spec's.
-    fn constant(&mut self, dotted: &str, span: Span) -> Result<Val> {
+    pub(super) fn constant(&mut self, dotted: &str, span: Span) -> Result<Val> {
         if let Some(value) = builtins::constant(dotted) {
             return Ok(Val::Data(value));
         }

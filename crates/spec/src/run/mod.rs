@@ -10,6 +10,7 @@ mod finish;
 mod inputs;
 mod items;
 mod layers;
+mod member;
 mod messages;
 mod scope;
 

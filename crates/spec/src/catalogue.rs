@@ -42,6 +42,12 @@ pub(crate) fn operator(name: &str) -> Option<&str> {
     modelcost_torch::operators::signature(operator).map(|_| operator)
 }
 
+/// Whether a name is an operator's by its form, known or not: `torch.ops.torchvision.nms`.
+pub(crate) fn names_operator(name: &str) -> bool {
+    let parts = name.strip_prefix("torch.ops.").map(|name| name.split('.'));
+    parts.is_some_and(|parts| parts.count() >= 2)
+}
+
 /// The class or function that a dotted name may have meant.
 pub(crate) fn near(dotted: &str) -> Option<String> {
     let short = last(dotted);

@@ -2,7 +2,7 @@
 
 use modelcost_core::SmolStr;
 use modelcost_core::diagnostic::{Diagnostic, Severity};
-use modelcost_core::expr::{Argument, Expr, Ident, Span};
+use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
 use modelcost_core::fidelity::Fidelity;
 
 use crate::{read, tree};
@@ -58,6 +58,16 @@ pub struct Input {
     pub shape_span: Span,
     /// Its element type; float32 where the spec gives none.
     pub dtype: Option<Ident>,
+}
+
+/// The size of a parameter or buffer that the file from which a spec was written does not say.
+pub const UNKNOWN: &str = "?";
+
+impl Size {
+    /// Whether nothing is known of it.
+    pub fn is_unknown(&self) -> bool {
+        matches!(&self.value.kind, ExprKind::Name(name) if name == UNKNOWN)
+    }
 }
 
 /// One size of a shape.
@@ -130,6 +140,8 @@ pub struct Body {
     pub ties: Vec<(Ident, Ident)>,
     /// Paths of parameters and modules that are not trained.
     pub freeze: Vec<Ident>,
+    /// What its `forward` computes with sizes, which some tools count: lines of Python.
+    pub sizes: Vec<Ident>,
     /// Where it stands.
     pub span: Span,
 }

@@ -12,6 +12,7 @@ pub const BODY: &[&str] = &[
     "buffers",
     "tie",
     "freeze",
+    "sizes",
 ];
 
 /// What a layer that is a table with `layers` or `module` may hold beside.

@@ -252,7 +252,7 @@ impl<'d> Walk<'d> {
             self.define(name, DefinitionKind::Input);
         }
         for tensor in &body.tensors {
-            for size in &tensor.shape {
+            for size in tensor.shape.iter().filter(|size| !size.is_unknown()) {
                 self.expr(&size.value);
             }
             self.define(&tensor.name, DefinitionKind::Tensor);
@@ -337,7 +337,17 @@ impl<'d> Walk<'d> {
         match &expr.kind {
             ExprKind::Name(name) => self.name(name, expr.span),
             ExprKind::Call(callee, arguments) => {
-                self.expr(callee);
+                // An operator that says what it returns need not be known.
+                let says = |argument: &Argument| {
+                    let name = argument.name.as_ref();
+                    name.is_some_and(|name| name.name == run::RETURNS)
+                };
+                let operator = callee
+                    .dotted_name()
+                    .is_some_and(|name| catalogue::names_operator(&name));
+                if !(operator && arguments.iter().any(says)) {
+                    self.expr(callee);
+                }
                 for Argument { value, .. } in arguments {
                     self.expr(value);
                 }

@@ -24,6 +24,8 @@ struct Reader {
     document: Document,
     diagnostics: Vec<Diagnostic>,
     block: Option<usize>,
+    /// Whether sizes are being read that a spec may leave open.
+    sizes_may_be_unknown: bool,
 }
 
 /// More than anyone reads.
@@ -253,6 +255,15 @@ impl Reader {
                         .collect();
                 }
                 _ => self.wrong_kind(value, "'freeze'", "an array of paths"),
+            },
+            "sizes" => match &value.kind {
+                NodeKind::Array(items) => {
+                    body.sizes = items
+                        .iter()
+                        .filter_map(|item| self.name(item, "a line of Python"))
+                        .collect();
+                }
+                _ => self.wrong_kind(value, "'sizes'", "an array of lines of Python"),
             },
             _ => {}
         }

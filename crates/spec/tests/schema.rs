@@ -58,6 +58,8 @@ struct Model {
     buffers: Option<BTreeMap<String, Tensor>>,
     tie: Option<BTreeMap<String, Tie>>,
     freeze: Option<Vec<String>>,
+    /// What its forward computes with sizes, which some tools count: `"x.view(b * h, -1)"`.
+    sizes: Option<Vec<String>>,
     /// What was put back when the spec was written from another file, a sentence each.
     reconstructed: Option<Vec<String>>,
     /// What the spec does not say of the model, a sentence each.
@@ -84,6 +86,8 @@ struct Block {
     buffers: Option<BTreeMap<String, Tensor>>,
     tie: Option<BTreeMap<String, Tie>>,
     freeze: Option<Vec<String>>,
+    /// What its forward computes with sizes, which some tools count: `"x.view(b * h, -1)"`.
+    sizes: Option<Vec<String>>,
 }
 
 /// Layers by name, in an array (a Sequential), or one module.
@@ -141,6 +145,7 @@ struct Long {
     buffers: Option<BTreeMap<String, Tensor>>,
     tie: Option<BTreeMap<String, Tie>>,
     freeze: Option<Freeze>,
+    sizes: Option<Vec<String>>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@ use modelcost_core::value::Value;
 
 use crate::error::{ArgumentRef, Result, TorchError};
 use crate::show;
+use crate::signature::{Arguments, Parameter, Signature};
 
 /// Arguments by parameter name.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,22 @@ pub(crate) const MAX_LIST: usize = 65_536;
 impl Bound {
     pub(crate) fn new(callee: SmolStr, arguments: Vec<Argument>) -> Bound {
         Bound { callee, arguments }
+    }
+
+    /// The arguments that a caller gave, as far as another callee takes them too.
+    pub(crate) fn as_given_to(&self, signature: &Signature) -> Arguments {
+        let mut out = Arguments::new();
+        let given = self.arguments.iter();
+        for (at, argument) in given.enumerate() {
+            let known = |p: &Parameter| p.name == argument.name;
+            if at == 0 {
+                out.positional.push(argument.value.clone());
+            } else if argument.passed != Passed::Default && signature.parameters.iter().any(known) {
+                let value = argument.value.clone();
+                out.keyword.push((argument.name.clone(), value));
+            }
+        }
+        out
     }
 
     pub(crate) fn into_arguments(self) -> Vec<Argument> {

@@ -19,6 +19,7 @@ mod eval;
 pub mod functions;
 mod memo;
 pub mod operators;
+mod output;
 #[cfg(test)]
 mod recorded;
 pub mod recover;
@@ -32,5 +33,6 @@ pub use error::{ArgumentRef, Result, TorchError};
 pub use functions::index::{ellipsis, slice};
 pub use functions::{FunctionInfo, function, functions, operator_name};
 pub use memo::Memo;
+pub use output::Output;
 pub use signature::{Arguments, Kind, Parameter, Signature};
 pub use tracer::Tracer;

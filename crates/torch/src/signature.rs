@@ -46,6 +46,21 @@ impl Arguments {
         self.keyword.push((SmolStr::new_static(name), value.into()));
         self
     }
+
+    /// As they are given, where no signature says what they are called.
+    pub(crate) fn unbound(&self, callee: &str) -> Bound {
+        let argument = |name: &SmolStr, value: &Value, passed| Argument {
+            name: name.clone(),
+            value: value.clone(),
+            passed,
+        };
+        let positional = self.positional.iter();
+        let positional =
+            positional.map(|value| argument(&SmolStr::default(), value, Passed::Position));
+        let keyword = self.keyword.iter();
+        let keyword = keyword.map(|(name, value)| argument(name, value, Passed::Keyword));
+        Bound::new(callee.into(), positional.chain(keyword).collect())
+    }
 }
 
 /// A parsed signature.

@@ -308,7 +308,12 @@ impl Tracer {
 
     /// Ends the innermost call, however it went. Its arguments move into the trace only now, so
     /// that they need not be copied.
-    fn close(&mut self, call: CallId, bound: Bound, result: Result<Value>) -> Result<Value> {
+    pub(crate) fn close(
+        &mut self,
+        call: CallId,
+        bound: Bound,
+        result: Result<Value>,
+    ) -> Result<Value> {
         self.builder.trace_mut().calls[call.index()].arguments = bound.into_arguments();
         match result {
             Ok(output) => {
@@ -322,7 +327,7 @@ impl Tracer {
         }
     }
 
-    fn check_depth(&self) -> Result<()> {
+    pub(crate) fn check_depth(&self) -> Result<()> {
         if self.builder.depth() >= MAX_DEPTH {
             return Err(TorchError::new(format!(
                 "calls are nested more than {MAX_DEPTH} deep"

@@ -119,6 +119,11 @@ pub fn graph(trace: &Trace, hooks: bool) -> Vec<Node> {
     nodes
 }
 
+/// Whether a source line, given with the first call that it makes, is recorded as operators on sizes.
+pub fn computes_with_sizes(trace: &Trace, first: CallId, line: &str) -> bool {
+    !sizes::is_known(trace, first) && !lines::scalars(line).is_empty()
+}
+
 /// The names that rules for operators may use: those of every call, and the functions of an
 /// [einsum](crate::einsum::formula_function).
 pub struct OperatorScope<'a>(CallScope<'a>);

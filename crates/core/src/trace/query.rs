@@ -88,6 +88,19 @@ impl Trace {
         Trace::ROOT
     }
 
+    /// The nearest call of a module around a call, or itself.
+    pub fn module_call_around(&self, id: CallId) -> Option<CallId> {
+        let mut at = Some(id);
+        while let Some(current) = at {
+            let call = self.calls.get(current.index())?;
+            if let Target::Module(_) = call.target {
+                return Some(current);
+            }
+            at = call.parent;
+        }
+        None
+    }
+
     /// The calls of each module in order, indexed by [`ModuleId::index`].
     pub fn calls_by_module(&self) -> Vec<Vec<CallId>> {
         let mut out = vec![Vec::new(); self.modules.len()];

@@ -9,7 +9,7 @@ use modelcost_fx::{Entry, StackId};
 use smol_str::SmolStr;
 
 use super::Built;
-use super::assemble::{Assembler, Placed};
+use super::assemble::{Assembler, BatchNorm, Placed};
 use super::folded::{self, Biases};
 use super::graph::Graph;
 use super::piece::{Operand, Piece};
@@ -52,6 +52,7 @@ pub(super) fn build<'a>(
     let mut stacks: HashMap<&str, StackId> = HashMap::default();
     let biases = folded::biases(model, &graph);
     let mut assembler = Assembler::new(&graph, arena, TraceBuilder::new(name, "onnx"));
+    let shown = layout.scopes_by_path();
     let mut folded = 0;
     for piece in pieces {
         let scope = scopes.of_piece(&piece);
@@ -62,12 +63,23 @@ pub(super) fn build<'a>(
         let batch_norm = (layout.leaves.contains_key(scope) && layout.is_folded(&graph, &piece))
             .then(|| layout.batch_norm(&path, &scopes))
             .map(|(path, guess)| {
+                let path = arena.string(path);
                 let biased = match biases {
                     Biases::None => false,
                     Biases::All => true,
                     Biases::Open => guess,
                 };
-                (arena.string(path), biased)
+                let stack = shown.get(path).map(|scope| {
+                    let mut push = |scope| assembler.stacks.push(layout.stack(scope, arena));
+                    *stacks
+                        .entry(*scope)
+                        .or_insert_with_key(|scope| push(*scope))
+                });
+                BatchNorm {
+                    path,
+                    biased,
+                    stack,
+                }
             });
         folded += usize::from(batch_norm.is_some());
         assembler.place(Placed {
@@ -333,6 +345,16 @@ impl<'a> Layout<'a> {
                 path: path.clone(),
                 class: class(inner),
             });
+        }
+        out
+    }
+
+    /// The first scope of each module.
+    fn scopes_by_path(&self) -> HashMap<&str, &'a str> {
+        let mut out: HashMap<&str, &'a str> = HashMap::default();
+        for (scope, path) in &self.paths {
+            let first = out.entry(path.as_str()).or_insert(*scope);
+            *first = (*scope).min(*first);
         }
         out
     }

@@ -6,7 +6,7 @@ use modelcost_core::diagnostic::Diagnostic;
 use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span, UnaryOp};
 
 use super::Reader;
-use crate::document::{Body, Input, Key, Parameter, Piece, Size, TensorDecl};
+use crate::document::{Body, Input, Key, Parameter, Piece, Size, TensorDecl, UNKNOWN};
 use crate::text::Text;
 use crate::tree::{Entry, Node, NodeKind};
 
@@ -251,6 +251,15 @@ impl Reader {
         items
             .iter()
             .filter_map(|item| match &item.kind {
+                NodeKind::String(text) if text.value == UNKNOWN && self.sizes_may_be_unknown => {
+                    Some(Size {
+                        value: Expr {
+                            kind: ExprKind::Name(UNKNOWN.into()),
+                            span: item.span,
+                        },
+                        default: None,
+                    })
+                }
                 NodeKind::String(text) => {
                     let (arguments, errors) = text.arguments();
                     self.syntax(errors);
@@ -294,7 +303,10 @@ impl Reader {
         };
         for entry in entries {
             let name = self.identifier(&entry.key);
-            if let Some((shape, _, dtype, given)) = self.tensor(&entry.value, &[flag]) {
+            self.sizes_may_be_unknown = true;
+            let tensor = self.tensor(&entry.value, &[flag]);
+            self.sizes_may_be_unknown = false;
+            if let Some((shape, _, dtype, given)) = tensor {
                 body.tensors.push(TensorDecl {
                     name,
                     shape,

@@ -3,7 +3,7 @@
 use modelcost_core::SmolStr;
 use modelcost_core::convention::closest;
 use modelcost_core::expr::Span;
-use modelcost_core::trace::ModuleId;
+use modelcost_core::trace::{CallId, ModuleId};
 
 use super::call::Given;
 use super::messages::suggesting;
@@ -53,6 +53,9 @@ impl<'d> Run<'d> {
             owner: module,
         };
         let built = instance.built;
+        if given.is_some() {
+            self.computes_with_sizes(body);
+        }
         let input = self.bind_inputs(module, body, given, &context, span)?;
         self.bind_tensors(body, &context);
         self.declared(&body.modules, &context)?;
@@ -85,6 +88,16 @@ impl<'d> Run<'d> {
             Val::Module(_) => error("this gives a module: apply it to something", body.span),
             value => Ok(value),
         }
+    }
+
+    /// Notes what the call that has just begun computes with sizes.
+    fn computes_with_sizes(&mut self, body: &crate::document::Body) {
+        let trace = self.tracer.builder.trace_mut();
+        let Some(call) = trace.calls.len().checked_sub(1).map(CallId::new) else {
+            return;
+        };
+        let lines = body.sizes.iter().map(|line| (call, line.name.clone()));
+        trace.lines.extend(lines);
     }
 
     /// Binds a body's inputs and gives what its first layer takes.

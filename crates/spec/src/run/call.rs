@@ -132,7 +132,7 @@ impl<'d> Run<'d> {
         if builtins::is_function(name) {
             return Ok(Callee::Builtin(name.into()));
         }
-        if catalogue::is_function(name) || catalogue::operator(name).is_some() {
+        if catalogue::is_function(name) || catalogue::names_operator(name) {
             return Ok(Callee::Function(name.into()));
         }
         if name.contains('.') {

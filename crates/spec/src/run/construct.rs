@@ -3,15 +3,13 @@
 use std::rc::Rc;
 
 use modelcost_core::SmolStr;
-use modelcost_core::dim::Dim;
-use modelcost_core::dtype::DType;
-use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
-use modelcost_core::trace::{Class, Module, ModuleId, Shape};
+use modelcost_core::expr::{Argument, Expr, ExprKind, Span};
+use modelcost_core::trace::{Class, Module, ModuleId};
 
 use super::scope::{Binding, Scope};
 use super::{Context, Fail, Instance, Kind, Result, Run, Slot, Val, error};
 use crate::catalogue;
-use crate::document::{Block, Body, Content, Key, LayerId, Layers, Size};
+use crate::document::{Block, Body, Content, Key, LayerId, Layers};
 
 impl<'d> Run<'d> {
     /// Makes the module that `Class(arguments)` stands for, in the place of the current line.
@@ -360,95 +358,6 @@ impl<'d> Run<'d> {
         }
         Ok(module)
     }
-
-    /// Makes the parameters and buffers that a body holds itself.
-    fn tensors(&mut self, body: &'d Body, context: &Context) -> Result<()> {
-        let owner = context.owner;
-        for tensor in &body.tensors {
-            let name = tensor.name.name.clone();
-            let shape = match self.sizes_of(&tensor.shape, context) {
-                Ok(shape) => shape,
-                Err(fail) => {
-                    self.report(fail)?;
-                    continue;
-                }
-            };
-            let (dtype, path) = (dtype_of(&tensor.dtype), self.path(Some(owner), &name));
-            let builder = &mut self.tracer.builder;
-            if tensor.buffer {
-                let id = builder.buffer(owner, name, path, shape, dtype);
-                builder.trace_mut().buffers[id.index()].persistent = tensor.flag;
-            } else {
-                let id = builder.parameter(owner, name, path, shape, dtype);
-                builder.trace_mut().parameters[id.index()].requires_grad &= tensor.flag;
-            }
-        }
-        Ok(())
-    }
-
-    /// Binds the names of the parameters and buffers that a body holds itself.
-    pub(super) fn bind_tensors(&mut self, body: &'d Body, context: &Context) {
-        for tensor in &body.tensors {
-            let value = self
-                .member(context.owner, &tensor.name.name)
-                .unwrap_or(Val::Unknown);
-            let binding = Binding::value(value);
-            context.scope.set(tensor.name.name.clone(), binding);
-        }
-    }
-
-    /// The sizes of a shape.
-    pub(super) fn sizes_of(&mut self, sizes: &'d [Size], context: &Context) -> Result<Shape> {
-        let mut shape = Shape::with_capacity(sizes.len());
-        for size in sizes {
-            let value = self.data(&size.value, context)?;
-            let Some(dim) = value.int() else {
-                let found = super::arithmetic::describe(&value);
-                return error(
-                    format!("a size is an integer, not {found}"),
-                    size.value.span,
-                );
-            };
-            check_size(&dim, size.value.span)?;
-            shape.push(dim);
-        }
-        if let (Some(first), Some(last)) = (sizes.first(), sizes.last()) {
-            check_numel(&shape, first.value.span.to(last.value.span))?;
-        }
-        Ok(shape)
-    }
-}
-
-/// A size must be a possible one.
-pub(super) fn check_size(dim: &Dim, span: Span) -> Result<()> {
-    match dim.as_const() {
-        Some(size) if size < 0 => error(format!("a size cannot be {size}"), span),
-        _ if dim.is_overflow() => error("this size overflows 128 bits", span),
-        _ => Ok(()),
-    }
-}
-
-/// More elements than PyTorch can count are a mistake.
-pub(super) fn check_numel(shape: &[Dim], span: Span) -> Result<()> {
-    let numel = Dim::product(shape);
-    let too_many = numel
-        .as_const()
-        .is_some_and(|numel| i64::try_from(numel).is_err());
-    match too_many || numel.is_overflow() {
-        true => {
-            let shape = modelcost_torch::show::shape(shape);
-            error(
-                format!("a tensor of {shape} has more elements than 64 bits can count"),
-                span,
-            )
-        }
-        false => Ok(()),
-    }
-}
-
-pub(super) fn dtype_of(name: &Option<Ident>) -> DType {
-    let parsed = name.as_ref().and_then(|name| name.name.parse().ok());
-    parsed.unwrap_or(DType::Float32)
 }
 
 pub(super) fn is_container(class: &str) -> bool {

@@ -327,16 +327,16 @@ impl<'d> Run<'d> {
         if self.dry {
             return Err(Fail::Poisoned);
         }
+        if catalogue::names_operator(name) {
+            return self.operator(name, given, span);
+        }
+        let mut given = given;
+        let output = super::operators::output(&mut given)?;
         let arguments: Arguments = given.arguments();
-        let called = match catalogue::operator(name) {
-            Some(operator) => {
-                let call = self.next_call();
-                let called = self.tracer.call_operator(operator, &arguments);
-                let calls = &mut self.tracer.builder.trace_mut().calls;
-                if let Some(call) = calls.get_mut(call.index()) {
-                    call.span = Some(span);
-                }
-                called
+        let called = match output {
+            Some(output) => {
+                let tracer = &mut self.tracer;
+                tracer.call_function_giving(name, &arguments, Some(span), &output)
             }
             None => self.tracer.call_function(name, &arguments, Some(span)),
         };

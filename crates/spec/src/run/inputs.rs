@@ -11,8 +11,8 @@ use modelcost_core::trace::{ModuleId, Shape};
 use modelcost_core::value::Value;
 
 use super::call::Given;
-use super::construct::{check_numel, check_size, dtype_of};
 use super::scope::Binding;
+use super::tensors::{check_numel, check_size, dtype_of};
 use super::{Context, Fail, Kind, Made, Result, Run, Slot, Val, builtins, error};
 use crate::catalogue;
 use crate::document::{Content, Layers};

@@ -12,7 +12,9 @@ mod items;
 mod layers;
 mod member;
 mod messages;
+mod operators;
 mod scope;
+mod tensors;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use crate::document::{Body, Document, LayerId};
 use crate::options::Options;
 use scope::Scope;
 
+pub(crate) use operators::RETURNS;
 pub(crate) use scope::Val;
 
 /// More modules than any model has. A trace of so many takes a little under a gigabyte.

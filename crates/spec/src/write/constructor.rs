@@ -12,8 +12,8 @@ use modelcost_core::trace::{Call, CallId, Class, ModuleId, Passed, Target, Tenso
 use modelcost_core::value::Value;
 use modelcost_torch::{Arguments, ClassInfo, Kind, Tracer};
 
-use super::composite;
 use super::pieces::{Constant, Given, Piece, Pieces, call, text};
+use super::{composite, function};
 
 /// A constructor and its arguments.
 #[derive(Clone, Debug)]
@@ -44,7 +44,31 @@ pub(super) fn find(trace: &Trace, module: ModuleId, calls: &[CallId]) -> Option<
         Some(found) => found?,
         None => by_attributes(trace, module, info)?,
     };
-    agrees(trace, module, &found, calls).then_some(found)
+    let found = with_size_as_passed(trace, found, calls);
+    agrees(trace, module, &found, calls, does_work).then_some(found)
+}
+
+/// An Upsample passes its size on as it was given, a number or one for each dimension, and there are
+/// tools that look at which.
+fn with_size_as_passed(trace: &Trace, mut found: Constructor, calls: &[CallId]) -> Constructor {
+    let passed = calls.first().and_then(|call| {
+        let mut direct = trace.direct(*call);
+        direct.find_map(|(_, call)| match &call.target {
+            Target::Function(name) if name == "torch.nn.functional.interpolate" => call
+                .argument("size")
+                .filter(|size| !size.is_none())
+                .cloned(),
+            _ => None,
+        })
+    });
+    let mut arguments = found.arguments.iter_mut();
+    let own = arguments.find(|(name, _)| name == "size");
+    if let (Some(passed), Some((_, argument)), "Upsample") = (passed, own, found.class.short_name())
+    {
+        let tuple = |items: &[Value]| Value::Tuple(items.to_vec());
+        *argument = Argument::Value(passed.items().map_or_else(|| passed.clone(), tuple));
+    }
+    found
 }
 
 /// The constructor of the layer that a module's class derives from, for classes that change
@@ -57,7 +81,7 @@ pub(super) fn find_base(trace: &Trace, module: ModuleId, calls: &[CallId]) -> Op
         return None;
     }
     let found = by_attributes(trace, module, info)?;
-    agrees(trace, module, &found, calls).then_some(found)
+    agrees(trace, module, &found, calls, does_anything).then_some(found)
 }
 
 /// Attributes bear the names of the constructor's parameters.
@@ -82,6 +106,10 @@ pub(super) fn by_attributes(
             (None, Some(default)) => default.clone(),
             (None, None) => return None,
         };
+        // Of a size that the file does not say, nothing can be made.
+        if value.int().is_some_and(|dim| dim.has_unknown()) {
+            return None;
+        }
         arguments.push((parameter.name.clone(), Argument::Value(value)));
     }
     Some(Constructor {
@@ -189,7 +217,13 @@ impl Constructor {
 }
 
 /// Whether a constructor makes what is there, and the module does what it did.
-fn agrees(trace: &Trace, module: ModuleId, found: &Constructor, calls: &[CallId]) -> bool {
+fn agrees(
+    trace: &Trace,
+    module: ModuleId,
+    found: &Constructor,
+    calls: &[CallId],
+    counts: fn(&str) -> bool,
+) -> bool {
     let mut tracer = Tracer::new("", "toml");
     let Some(made) = found.make(&mut tracer) else {
         return false;
@@ -227,7 +261,8 @@ fn agrees(trace: &Trace, module: ModuleId, found: &Constructor, calls: &[CallId]
     };
     let copy = tracer.builder.trace();
     same_shapes(trace, &first.output, copy, &output)
-        && work(trace.inside(id).map(|(_, call)| call)) == work(copy.calls[before..].iter())
+        && work(trace.inside(id).map(|(_, call)| call), counts)
+            == work(copy.calls[before..].iter(), counts)
 }
 
 /// Whether the tensors of two values have the same shapes, as far as both are numbers.
@@ -270,12 +305,21 @@ const WORK: &[&str] = &[
     "aten.layer_norm",
 ];
 
-fn work<'t>(calls: impl Iterator<Item = &'t Call>) -> Vec<&'t str> {
+fn does_work(operator: &str) -> bool {
+    WORK.contains(&operator)
+}
+
+/// A layer of a user's own does what its base does only if it calls nothing else.
+fn does_anything(operator: &str) -> bool {
+    !function::is_idle_operator(operator)
+}
+
+fn work<'t>(calls: impl Iterator<Item = &'t Call>, counts: fn(&str) -> bool) -> Vec<&'t str> {
     let operators = calls.filter_map(|call| match &call.target {
         Target::Operator(name) => Some(name.as_str()),
         _ => None,
     });
-    operators.filter(|name| WORK.contains(name)).collect()
+    operators.filter(|name| counts(name)).collect()
 }
 
 /// A value with its tensors as inputs of another trace. One tensor stays one: attention does

@@ -5,6 +5,7 @@ use modelcost_core::trace::TensorId;
 use modelcost_core::value::Value;
 
 use super::pieces::{Constant, Piece, Pieces, text};
+use super::python;
 
 /// How tightly an expression binds, from loose to tight, as in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,6 +132,8 @@ pub(super) fn value(found: &Value, role: &str, tensors: &mut dyn Tensors) -> Opt
             pieces.push(Piece::Text(")".into()));
             Expression::tight(pieces)
         }
+        // A value that the file names and does not have.
+        Value::Opaque(name) if python::is_identifier(name) && name != "int" => return None,
         other => constant(other, role),
     })
 }

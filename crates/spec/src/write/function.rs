@@ -1,16 +1,16 @@
 //! Calls of functions, methods and operators as a person writes them.
 
-use std::collections::HashMap;
-
 use modelcost_core::SmolStr;
+use modelcost_core::dim::Dim;
+use modelcost_core::dtype::DType;
 use modelcost_core::trace::{Argument, Call, CallId, Passed, Target, Trace};
 use modelcost_core::value::Value;
-use modelcost_torch::{Arguments, FunctionInfo, Kind, Parameter, Tracer};
+use modelcost_torch::{FunctionInfo, Kind, Parameter};
 
-use super::constructor;
 use super::expression::{self, Expression, Level, Tensors};
 use super::index;
 use super::pieces::{Given, call, text};
+use crate::run::RETURNS;
 
 /// The operators that Python writes between or before their operands.
 const INFIX: &[(&str, &str, Level)] = &[
@@ -38,7 +38,7 @@ const PREFIX: &[(&str, &str)] = &[("operator.neg", "-"), ("operator.invert", "~"
 const ATTRIBUTES: &[&str] = &["T", "mT", "H", "real", "imag"];
 
 /// Arguments that say nothing about sizes.
-const SILENT: &[&str] = &[
+pub(super) const SILENT: &[&str] = &[
     "device",
     "layout",
     "pin_memory",
@@ -51,7 +51,7 @@ const SILENT: &[&str] = &[
 const BY_POSITION: &[(&str, &str)] = &[("flatten", "start_dim"), ("softmax", "")];
 
 /// The operator that `x += y` does the work of. No counter tells the two apart.
-fn not_in_place(name: &str) -> Option<&'static (&'static str, &'static str, Level)> {
+pub(super) fn not_in_place(name: &str) -> Option<&'static (&'static str, &'static str, Level)> {
     let own = name.strip_prefix("operator.")?;
     let find = |own: &str| {
         let mut rows = INFIX.iter();
@@ -65,6 +65,7 @@ pub(super) fn function(
     trace: &Trace,
     id: CallId,
     name: &str,
+    says_output: bool,
     tensors: &mut dyn Tensors,
 ) -> Option<Expression> {
     let made = trace.call(id);
@@ -99,11 +100,17 @@ pub(super) fn function(
         if ATTRIBUTES.contains(&method) {
             return Some(receiver.followed_by(format!(".{method}")));
         }
-        let rest = written(info, given, tensors)?;
+        let mut rest = written(info, given, tensors)?;
+        if says_output {
+            rest.push(returns(trace, made, tensors)?);
+        }
         let callee = receiver.followed_by(format!(".{method}"));
         return Some(Expression::tight(call(callee.pieces, rest)));
     }
-    let rest = written(info, given.into_iter(), tensors)?;
+    let mut rest = written(info, given.into_iter(), tensors)?;
+    if says_output {
+        rest.push(returns(trace, made, tensors)?);
+    }
     let short = match name.strip_prefix("torch.nn.functional.") {
         Some(short) => format!("F.{short}"),
         None => name.to_string(),
@@ -116,6 +123,7 @@ pub(super) fn operator(
     trace: &Trace,
     id: CallId,
     name: &str,
+    says_output: bool,
     tensors: &mut dyn Tensors,
 ) -> Option<Expression> {
     let mut given = Vec::new();
@@ -123,16 +131,60 @@ pub(super) fn operator(
         if argument.passed == Passed::Default || SILENT.contains(&argument.name.as_str()) {
             continue;
         }
-        let value = expression::value(&argument.value, &argument.name, tensors)?.pieces;
+        let value = match expression::value(&argument.value, &argument.name, tensors) {
+            Some(value) => value.pieces,
+            // What it gives is said, so nothing depends on it.
+            None if says_output => text("None"),
+            None => return None,
+        };
         given.push(match argument.passed {
             Passed::Keyword => Given::keyword(argument.name.clone(), value),
             _ => Given::position(value),
         });
     }
+    if says_output {
+        given.push(returns(trace, trace.call(id), tensors)?);
+    }
     Some(Expression::tight(call(
         text(format!("torch.ops.{name}")),
         given,
     )))
+}
+
+/// What a call gives, as an argument.
+fn returns(trace: &Trace, call: &Call, tensors: &mut dyn Tensors) -> Option<Given> {
+    let output = output(trace, &call.output)?;
+    let output = expression::value(&output, "size", tensors)?.pieces;
+    Some(Given::keyword(RETURNS, output))
+}
+
+/// What a call gives, as a spec says it: shapes, with the types that are not the usual one.
+pub(super) fn output(trace: &Trace, value: &Value) -> Option<Value> {
+    Some(match value {
+        Value::Tensor(id) => {
+            let tensor = trace.tensor(*id);
+            let shape = tensor.shape.as_ref()?;
+            if shape.iter().any(Dim::has_unknown) {
+                return None;
+            }
+            let shape = Value::Tuple(shape.iter().cloned().map(Value::Int).collect());
+            match tensor.dtype {
+                None | Some(DType::Float32) => shape,
+                Some(dtype) => Value::Dict(vec![
+                    ("shape".into(), shape),
+                    ("dtype".into(), Value::DType(dtype)),
+                ]),
+            }
+        }
+        Value::Tuple(items) | Value::List(items) => {
+            let items = items.iter().map(|item| output(trace, item));
+            Value::List(items.collect::<Option<_>>()?)
+        }
+        Value::None | Value::Bool(_) | Value::Float(_) | Value::Str(_) | Value::Int(_) => {
+            value.clone()
+        }
+        _ => return None,
+    })
 }
 
 fn operands(made: &Call, operators: &[&Call]) -> Option<[Value; 2]> {
@@ -150,10 +202,14 @@ fn operands(made: &Call, operators: &[&Call]) -> Option<[Value; 2]> {
     ])
 }
 
-type Bound<'p> = (&'p Parameter, bool, Value);
+pub(super) type Bound<'p> = (&'p Parameter, bool, Value);
 
 /// The arguments of a call by the parameters of the function, with whether each is to be written.
-fn arguments<'p>(info: FunctionInfo, made: &Call, operators: &[&Call]) -> Option<Vec<Bound<'p>>>
+pub(super) fn arguments<'p>(
+    info: FunctionInfo,
+    made: &Call,
+    operators: &[&Call],
+) -> Option<Vec<Bound<'p>>>
 where
     FunctionInfo: 'p,
 {
@@ -326,6 +382,12 @@ const IDLE_ON_INTEGERS: &[&str] = &[
     "add", "sub", "mul", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "cumsum",
 ];
 
+/// Whether an operator only makes or arranges numbers.
+pub(super) fn is_idle_operator(name: &str) -> bool {
+    let short = name.rsplit('.').next().unwrap_or(name);
+    IDLE.contains(&short.trim_end_matches('_'))
+}
+
 /// Whether a call does nothing but make its output, which nobody counts.
 pub(super) fn is_idle(trace: &Trace, call: &Call) -> bool {
     if matches!(call.target, Target::Module(_)) {
@@ -348,73 +410,4 @@ pub(super) fn short_name(target: &Target) -> &str {
     };
     let short = name.rsplit('.').next().unwrap_or(name);
     short.trim_end_matches('_')
-}
-
-/// Whether a function, called as it will be written, gives what it gave.
-pub(super) fn works(trace: &Trace, id: CallId, name: &str) -> bool {
-    if name == "operator.getitem" || not_in_place(name).is_some() {
-        return true;
-    }
-    let made = trace.call(id);
-    let operators: Vec<&Call> = trace.direct(id).map(|(_, call)| call).collect();
-    let Some(info) = modelcost_torch::function(name) else {
-        return false;
-    };
-    let Some(given) = arguments(info, made, &operators) else {
-        return false;
-    };
-    let mut tracer = Tracer::new("", "toml");
-    let mut values = Arguments::new();
-    let mut copies = HashMap::new();
-    for (parameter, wanted, value) in given {
-        let Some(value) = constructor::copied(trace, &value, &mut tracer, &mut copies) else {
-            return false;
-        };
-        match parameter.kind {
-            _ if !wanted => {}
-            Kind::Variadic => values.positional.extend(
-                value
-                    .items()
-                    .unwrap_or(std::slice::from_ref(&value))
-                    .to_vec(),
-            ),
-            _ if values.keyword.is_empty() && parameter.default.is_none() => {
-                values.positional.push(value);
-            }
-            _ => values.keyword.push((parameter.name.clone(), value)),
-        }
-    }
-    match tracer.call_function(name, &values, None) {
-        Ok(output) => {
-            constructor::same_shapes(trace, &made.output, tracer.builder.trace(), &output)
-        }
-        Err(_) => false,
-    }
-}
-
-/// Whether the vocabulary knows an operator and gives what it gave.
-pub(super) fn operator_works(trace: &Trace, id: CallId, name: &str) -> bool {
-    let made = trace.call(id);
-    let mut tracer = Tracer::new("", "toml");
-    let mut values = Arguments::new();
-    let mut copies = HashMap::new();
-    for argument in &made.arguments {
-        if argument.passed == Passed::Default || SILENT.contains(&argument.name.as_str()) {
-            continue;
-        }
-        let Some(value) = constructor::copied(trace, &argument.value, &mut tracer, &mut copies)
-        else {
-            return false;
-        };
-        match argument.passed {
-            Passed::Keyword => values.keyword.push((argument.name.clone(), value)),
-            _ => values.positional.push(value),
-        }
-    }
-    match tracer.call_operator(name, &values) {
-        Ok(output) => {
-            constructor::same_shapes(trace, &made.output, tracer.builder.trace(), &output)
-        }
-        Err(_) => false,
-    }
 }

@@ -10,6 +10,7 @@ use super::names;
 use super::pieces::{Body, Container, Node, Writer};
 use super::table::{Table, array, escaped, key, quoted, quoted_as_is};
 use super::{python, shared};
+use crate::document::UNKNOWN;
 
 /// A spec has notes for whoever counts.
 const EVERY_LAYER: &[Layer] = &[
@@ -38,6 +39,7 @@ pub(super) fn text(trace: &Trace, root: &Node, body: Option<&Body>, library: &Li
             model.base(&body.class);
             inputs(trace, &mut model);
             parts.output(&mut model);
+            model.sizes(&body.sizes);
             model.freeze(trace);
             sections += &parts.comments();
             if let Some(array) = &parts.array {
@@ -126,6 +128,7 @@ fn block_text(block: &Block, library: &Library) -> String {
         table.line("input", quoted(&inputs.collect::<Vec<_>>().join(", ")));
     }
     parts.output(&mut table);
+    table.sizes(&block.body.sizes);
     if let Some(array) = &parts.array {
         table.line("layers", array.clone());
     }
@@ -174,12 +177,16 @@ impl Parts {
             let sizes: Vec<String> = held
                 .shape
                 .iter()
+                .flatten()
                 .map(|size| match writer.constant(size) {
                     (text, true) => quoted(&text),
                     (text, false) => size_text(&text),
                 })
                 .collect();
-            let shape = format!("[{}]", sizes.join(", "));
+            let shape = match held.shape {
+                Some(_) => format!("[{}]", sizes.join(", ")),
+                None => format!("[{}]", quoted(UNKNOWN)),
+            };
             let mut flags = String::new();
             if let Some(dtype) = &held.dtype {
                 flags += &format!(", dtype = {}", quoted(dtype));
@@ -212,6 +219,7 @@ impl Parts {
             .enumerate()
             .all(|(at, (key, _))| *key == at.to_string());
         let plain = body.modules.is_empty() && body.held.is_empty() && body.output.is_none();
+        let plain = plain && body.inputs.is_none();
         if numbered && plain && !lines.is_empty() {
             let items = lines.into_iter().map(|(_, text)| text).collect();
             parts.array = Some(array(repeated(items)));

@@ -218,6 +218,19 @@ impl<'t> Lift<'t> {
         out
     }
 
+    /// Whether a call of a module gives tensors to the same parameters as its first call does.
+    pub fn gives_all(&self, module: ModuleId, id: CallId) -> bool {
+        let given = |id: CallId| -> Vec<&SmolStr> {
+            let arguments = self.trace.call(id).arguments.iter();
+            arguments
+                .filter(|argument| !argument.value.tensors().is_empty())
+                .map(|argument| &argument.name)
+                .collect()
+        };
+        let first = self.calls_of(module).first();
+        first.is_some_and(|first| given(*first) == given(id))
+    }
+
     /// As [`Lift::captured`], where it is worked out already.
     pub fn known_captured(&self, module: ModuleId) -> &[TensorId] {
         self.captured.get(&module).map_or(&[], Vec::as_slice)
@@ -287,6 +300,7 @@ impl<'t> Lift<'t> {
         let mut body = Body {
             class,
             held: self.held(module),
+            sizes: calls.first().map_or(Vec::new(), |call| self.sizes(*call)),
             ..Body::default()
         };
         match calls.first() {
@@ -304,6 +318,18 @@ impl<'t> Lift<'t> {
             }
         }
         body
+    }
+
+    /// The lines of a module's own that compute with sizes.
+    fn sizes(&self, call: CallId) -> Vec<SmolStr> {
+        let trace = self.trace;
+        let end = trace.call(call).end;
+        let lines = trace.lines.iter();
+        let inside = lines.filter(|(first, _)| *first >= call && *first < end);
+        let own = inside.filter(|(first, _)| trace.module_call_around(*first) == Some(call));
+        own.filter(|(first, line)| modelcost_core::jit::computes_with_sizes(trace, *first, line))
+            .map(|(_, line)| line.trim().into())
+            .collect()
     }
 
     /// The parameters and buffers that a module holds itself.
@@ -329,9 +355,13 @@ fn held(name: &SmolStr, shape: &Shape, dtype: DType, buffer: Option<bool>) -> He
         constructs: true,
         number: 0,
     };
+    let unknown = shape.iter().any(modelcost_core::dim::Dim::has_unknown);
     Held {
         name: name.clone(),
-        shape: shape.iter().map(size).collect(),
+        shape: match unknown {
+            true => None,
+            false => Some(shape.iter().map(size).collect()),
+        },
         dtype: (dtype != DType::Float32).then(|| SmolStr::from(dtype.name())),
         buffer: buffer.is_some(),
         persistent: buffer.unwrap_or(true),

@@ -20,6 +20,7 @@ mod python;
 mod shared;
 mod steps;
 mod table;
+mod trial;
 mod variants;
 
 use std::collections::{HashMap, HashSet};
@@ -45,8 +46,9 @@ pub struct Written {
 /// How a spec is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriteOptions {
-    /// Whether to write calls that only make what nobody uses, which a reader is better off without.
-    /// Some tools count them.
+    /// Whether to write calls that only make what nobody uses, and all children in their order,
+    /// which a reader is better off without. Some tools count such calls, and some add up in
+    /// floating point, where the order tells.
     pub keep_unused: bool,
 }
 

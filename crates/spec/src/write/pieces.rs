@@ -111,7 +111,8 @@ impl Container {
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub name: SmolStr,
-    pub shape: Vec<Constant>,
+    /// Its sizes, where the file says them.
+    pub shape: Option<Vec<Constant>>,
     pub dtype: Option<SmolStr>,
     pub buffer: bool,
     pub persistent: bool,
@@ -129,6 +130,8 @@ pub(super) struct Body {
     pub output: Option<Pieces>,
     /// It is a subclass of this layer and does what that does.
     pub single: Option<Pieces>,
+    /// What it computes with sizes, which some tools count.
+    pub sizes: Vec<SmolStr>,
     /// What could not be written, said as comments.
     pub comments: Vec<String>,
 }
@@ -144,6 +147,7 @@ impl Body {
     pub fn walk(&self, visitor: &mut dyn Visitor) {
         visitor.text(&self.class.name);
         visitor.text(&format!("{:?}{:?}", self.class.bases, self.inputs));
+        visitor.text(&format!("{:?}", self.sizes));
         for held in &self.held {
             visitor.text(&format!(
                 "\n{} {:?} {} {} {}",
@@ -151,9 +155,10 @@ impl Body {
                 held.dtype,
                 held.buffer,
                 held.persistent,
-                held.shape.len()
+                held.shape.as_ref().map_or(-1, |shape| shape.len() as i64)
             ));
-            held.shape.iter().for_each(|size| visitor.constant(size));
+            let sizes = held.shape.iter().flatten();
+            sizes.for_each(|size| visitor.constant(size));
         }
         for (what, entries) in [("modules", &self.modules), ("layers", &self.layers)] {
             visitor.text(what);

@@ -1,5 +1,6 @@
 //! TOML as text: tables with their values in a column, keys, strings and arrays.
 
+use modelcost_core::SmolStr;
 use modelcost_core::fidelity::{Fidelity, Level};
 use modelcost_core::trace::{Class, Trace};
 
@@ -36,6 +37,16 @@ impl Table {
         if let (Some(base), false) = (class.bases.first(), known) {
             let short = base.strip_prefix("torch.nn.").unwrap_or(base);
             self.line("base", quoted(short));
+        }
+    }
+
+    /// What is computed with sizes.
+    pub fn sizes(&mut self, lines: &[SmolStr]) {
+        if !lines.is_empty() {
+            self.line(
+                "sizes",
+                array(lines.iter().map(|line| quoted(line)).collect()),
+            );
         }
     }
 

@@ -436,7 +436,7 @@ fn number(pieces: &mut Pieces, next: &mut usize) {
 /// All expressions of a body in the order of [`Body::walk`].
 fn each_pieces(body: &mut Body, change: &mut dyn FnMut(&mut Pieces)) {
     for held in &mut body.held {
-        for size in &mut held.shape {
+        for size in held.shape.iter_mut().flatten() {
             let mut pieces = vec![Piece::Constant(size.clone())];
             change(&mut pieces);
             if let Some(Piece::Constant(constant)) = pieces.pop() {

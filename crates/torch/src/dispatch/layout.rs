@@ -184,6 +184,9 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
             }
             Some(out)
         }
+        "view" | "reshape" | "flatten" | "unflatten" | "squeeze" | "view_as" | "reshape_as" => {
+            viewed(trace.tensor(input).shape.as_ref()?, &of()?, shape)
+        }
         _ if ELEMENTWISE.contains(&name.trim_end_matches('_')) => {
             // The first operand that is not expanded decides (`aten/src/ATen/TensorIterator.cpp`).
             let mut operands = call.arguments.iter().filter_map(|a| a.value.tensor());
@@ -228,7 +231,6 @@ const ELEMENTWISE: &[&str] = &[
     "selu",
     "sigmoid",
     "silu",
-    "softmax",
     "softplus",
     "sqrt",
     "sub",
@@ -236,6 +238,41 @@ const ELEMENTWISE: &[&str] = &[
     "true_divide",
     "where",
 ];
+
+/// The strides of a tensor seen in another shape, where that needs no copy: dimensions that follow
+/// one another in memory are one to it (`at::detail::computeStride`, `aten/src/ATen/TensorUtils.cpp`).
+fn viewed(shape: &[Dim], strides: &[Dim], new: &[Dim]) -> Option<Shape> {
+    let sizes = |dims: &[Dim]| -> Option<Vec<i64>> { dims.iter().map(Dim::as_i64).collect() };
+    let (shape, strides, new) = (sizes(shape)?, sizes(strides)?, sizes(new)?);
+    if shape.len() != strides.len() || shape.contains(&0) || new.contains(&0) {
+        return None;
+    }
+    let mut out = vec![Dim::ONE; new.len()];
+    let mut at = new.len();
+    let (mut base, mut run, mut seen) = (strides.last().copied().unwrap_or(1), 1i64, 1i64);
+    for (index, size) in shape.iter().enumerate().rev() {
+        run = run.checked_mul(*size)?;
+        let ends = match index.checked_sub(1) {
+            None => true,
+            Some(before) => shape[before] != 1 && strides[before] != run.checked_mul(base)?,
+        };
+        if !ends {
+            continue;
+        }
+        while at > 0 && (seen < run || new[at - 1] == 1) {
+            at -= 1;
+            out[at] = Dim::from(seen.checked_mul(base)?);
+            seen = seen.checked_mul(new[at])?;
+        }
+        if seen != run {
+            return None;
+        }
+        if let Some(before) = index.checked_sub(1) {
+            (base, run, seen) = (strides[before], 1, 1);
+        }
+    }
+    (at == 0).then_some(out)
+}
 
 /// The strides of a new tensor whose dimensions are in memory in the order of another's. An expanded
 /// one is written out as it is seen.
@@ -295,4 +332,25 @@ pub fn requires_grad(trace: &Trace, tensor: TensorId) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What torch 2.15 gives: `torch.empty_strided(shape, strides).view(new).stride()`.
+    #[test]
+    fn views_keep_strides_where_they_need_no_copy() {
+        let dims = |sizes: &[i64]| -> Shape { sizes.iter().map(|size| Dim::from(*size)).collect() };
+        let strides = |shape: &[i64], strides: &[i64], new: &[i64]| {
+            viewed(&dims(shape), &dims(strides), &dims(new))
+        };
+        // Heads and their width, behind the positions in memory, are one dimension still.
+        let merged = strides(&[1, 16, 4, 32], &[2048, 1, 512, 16], &[1, 16, 128]);
+        assert_eq!(merged, Some(dims(&[16, 1, 16])));
+        assert_eq!(strides(&[2, 3, 4], &[12, 1, 3], &[2, 12]), None);
+        let split = strides(&[2, 12], &[1, 2], &[2, 3, 4]);
+        assert_eq!(split, Some(dims(&[1, 8, 2])));
+        assert_eq!(strides(&[2, 3], &[3, 1], &[6]), Some(dims(&[1])));
+    }
 }

@@ -27,8 +27,19 @@ pub(super) struct Placed<'a> {
     pub stack: StackId,
     /// The path of the innermost.
     pub owner: SmolStr,
-    /// The path of the BatchNorm that was folded into it, and whether it had a bias itself.
-    pub batch_norm: Option<(&'a str, bool)>,
+    /// The BatchNorm that was folded into it.
+    pub batch_norm: Option<BatchNorm<'a>>,
+}
+
+/// A BatchNorm that was folded into a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchNorm<'a> {
+    pub path: &'a str,
+    /// Whether the convolution had a bias itself.
+    pub biased: bool,
+    /// The module calls around its operator, where the file shows the module by what else it calls,
+    /// as a BatchNorm with an activation does.
+    pub stack: Option<StackId>,
 }
 
 /// Collects pieces.

@@ -150,8 +150,9 @@ impl<'g, 'p, 'a> States<'g, 'p, 'a> {
             }
             self.of_operand(&placed.owner, name, operand, &piece.op);
         }
-        if let (Some((path, biased)), Some(channels)) = (&placed.batch_norm, channels) {
-            if *biased {
+        if let (Some(norm), Some(channels)) = (&placed.batch_norm, channels) {
+            let path = norm.path;
+            if norm.biased {
                 let name = full(&placed.owner, "bias").into();
                 let shape = vec![channels.clone()];
                 self.add(name, shape, DType::Float32, Kind::Parameter);

@@ -10,8 +10,8 @@ use super::super::piece::{FUNCTION, Operand};
 use super::super::recompose::positions;
 use super::super::recurrent;
 use super::super::values::Values;
-use super::Placed;
 use super::states::{Anonymous, full, weight_name};
+use super::{BatchNorm, Placed};
 use crate::infer::ValueId;
 
 /// What an exported program writes of the function that made a node.
@@ -81,7 +81,7 @@ impl<'a> Writer<'_, '_, 'a> {
         let mut arguments: Vec<Argument> = Vec::new();
         for (name, operand) in &piece.operands {
             let value = match (&batch_norm, *name) {
-                (Some((_, biased)), "bias") => match biased {
+                (Some(norm), "bias") => match norm.biased {
                     true => self.parameter(&full(&owner, "bias")),
                     false => Value::None,
                 },
@@ -126,7 +126,7 @@ impl<'a> Writer<'_, '_, 'a> {
             frame: if own { "torch/nn/" } else { "" }.into(),
         };
         match batch_norm {
-            Some((path, _)) => self.with_batch_norm(flat, stack, path),
+            Some(norm) => self.with_batch_norm(flat, stack, norm),
             None => self.flats.push(flat),
         }
     }
@@ -136,7 +136,8 @@ impl<'a> Writer<'_, '_, 'a> {
     }
 
     /// A convolution and the BatchNorm that was folded into it.
-    fn with_batch_norm(&mut self, mut conv: Flat<'a>, stack: StackId, path: &'a str) {
+    fn with_batch_norm(&mut self, mut conv: Flat<'a>, stack: StackId, norm: BatchNorm<'a>) {
+        let path = norm.path;
         // A convolution of unknown shape leaves open what the BatchNorm owned.
         if !self.tree.by_path.contains_key(path) {
             self.flats.push(conv);
@@ -156,14 +157,16 @@ impl<'a> Writer<'_, '_, 'a> {
             5 => "torch.nn.modules.batchnorm.BatchNorm3d",
             _ => "torch.nn.modules.batchnorm.BatchNorm2d",
         };
-        let mut stack = self.stacks.get(stack).to_vec();
-        stack.pop();
-        stack.push(Entry {
-            key: path,
-            path: path.into(),
-            class,
+        let stack = norm.stack.unwrap_or_else(|| {
+            let mut stack = self.stacks.get(stack).to_vec();
+            stack.pop();
+            stack.push(Entry {
+                key: path,
+                path: path.into(),
+                class,
+            });
+            self.stacks.push(stack)
         });
-        let stack = Some(self.stacks.push(stack));
         let state = |name: &str| self.parameter(&full(path, name));
         let named = [
             ("input", Value::Tensor(between)),
@@ -181,7 +184,7 @@ impl<'a> Writer<'_, '_, 'a> {
             op: "aten.batch_norm".into(),
             arguments,
             output,
-            stack,
+            stack: Some(stack),
             torch_fn: torch_fn("batch_norm", number, FUNCTION).into(),
             source_fn: None,
             line: "".into(),

@@ -15,12 +15,10 @@ impl Steps<'_, '_> {
     /// The expression of a call with its tensors named.
     pub(super) fn written(&mut self, id: CallId) -> Option<Expression> {
         let trace = self.trace;
-        if self.unwritable.contains(&id) {
-            return None;
-        }
+        let says_output = self.unwritable.contains(&id);
         match &trace.call(id).target {
-            Target::Function(name) => function::function(trace, id, name, self),
-            Target::Operator(name) => function::operator(trace, id, name, self),
+            Target::Function(name) => function::function(trace, id, name, says_output, self),
+            Target::Operator(name) => function::operator(trace, id, name, says_output, self),
             Target::Module(module) => {
                 let callee = self.module_path(*module)?;
                 let given = self.given_checked(id)?;
@@ -68,6 +66,9 @@ impl Steps<'_, '_> {
         let module = module_of(made)?;
         let info = constructor::known(&trace.module(module).class);
         let is_block = self.lift.constructor(module).is_none();
+        let captured = self.lift.captured(module);
+        // What a block takes from around it follows what it is given, all in the order of its inputs.
+        let by_position = is_block && !captured.is_empty() && self.lift.gives_all(module, id);
         let mut out = Vec::new();
         for argument in &made.arguments {
             let tensors = argument.value.tensors();
@@ -76,11 +77,11 @@ impl Steps<'_, '_> {
             }
             let value = expression::value(&argument.value, &argument.name, self)?.pieces;
             out.push(match argument.passed {
-                Passed::Keyword => Given::keyword(argument.name.clone(), value),
+                Passed::Keyword if !by_position => Given::keyword(argument.name.clone(), value),
                 _ => Given::position(value),
             });
         }
-        for tensor in self.lift.captured(module) {
+        for tensor in captured {
             out.push(Given::position(self.tensor(tensor)?.pieces));
         }
         if info.is_some_and(|info| !is_block && constructor::attention_without_weights(&info, made))

@@ -213,10 +213,12 @@ impl Steps<'_, '_> {
             false => State::Nameless,
         });
         self.layers.push((name, node));
-        // What is taken later than by the next line needs a name.
-        if let (false, Some(tensor)) = (named, value.tensor())
-            && !self.only_next_takes(index, tensor)
-        {
+        // What is taken later than by the next line needs a name, and so do the parts of a tuple.
+        let parts = value
+            .items()
+            .is_some_and(|items| !self.used_parts(items).is_empty());
+        let later = |steps: &mut Self, tensor| !steps.only_next_takes(index, tensor);
+        if !named && (parts || value.tensor().is_some_and(|tensor| later(self, tensor))) {
             let alias = names::fresh("x", &self.names);
             self.names.insert(alias.clone());
             self.bind(&value, &Expression::name(alias.as_str()));

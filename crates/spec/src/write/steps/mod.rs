@@ -61,7 +61,7 @@ pub(super) struct Steps<'l, 't> {
     first_input: Option<TensorId>,
     comments: Vec<String>,
     steps: Vec<Step>,
-    /// Operators that no spec knows.
+    /// Operators that the vocabulary does not know, or not with these arguments.
     unwritable: HashSet<CallId>,
 }
 
@@ -135,9 +135,13 @@ impl<'l, 't> Steps<'l, 't> {
             .extend(body.held.iter().map(|held| held.name.clone()));
         let calls = self.expressible(self.call);
         self.inputs(body);
-        let steps = self.lists(calls);
-        let steps = self.used(steps);
-        let declared = self.declared(&steps);
+        let steps = self.lists(calls.clone());
+        let mut steps = self.used(steps);
+        let mut declared = self.declared(&steps);
+        if self.lift.keep_unused && !self.in_order(&declared, &steps) {
+            steps = self.used(calls.into_iter().map(Step::Call).collect());
+            declared.clone_from(&found.children);
+        }
         self.declare(&declared, body);
         self.count_uses(&steps);
         self.steps = steps.clone();

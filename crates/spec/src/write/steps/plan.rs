@@ -8,8 +8,8 @@ use modelcost_core::value::Value;
 
 use super::tensors::{AnyName, Recorder};
 use super::{Loop, Step, Steps};
-use crate::write::function;
 use crate::write::lift::{module_of, single_tensor};
+use crate::write::{function, trial};
 
 impl Steps<'_, '_> {
     /// The calls made directly, with those that no spec can write replaced by the calls inside them.
@@ -20,12 +20,20 @@ impl Steps<'_, '_> {
             let can = match &self.trace.call(id).target {
                 Target::Module(_) => true,
                 Target::Function(name) => {
-                    let mut any = AnyName;
-                    function::function(self.trace, id, name, &mut any).is_some()
-                        && function::works(self.trace, id, name)
+                    let writes = |says_output| {
+                        let any = &mut AnyName;
+                        function::function(self.trace, id, name, says_output, any).is_some()
+                    };
+                    let works = writes(false) && trial::works(self.trace, id, name);
+                    if !works && writes(true) && trial::works_if_said(self.trace, id, name) {
+                        self.unwritable.insert(id);
+                    }
+                    works || self.unwritable.contains(&id)
                 }
                 Target::Operator(name) => {
-                    if !function::operator_works(self.trace, id, name) {
+                    let any = &mut AnyName;
+                    let writes = function::operator(self.trace, id, name, false, any).is_some();
+                    if !writes || !trial::operator_works(self.trace, id, name) {
                         self.unwritable.insert(id);
                     }
                     true
@@ -168,6 +176,26 @@ impl Steps<'_, '_> {
             .collect()
     }
 
+    /// Whether the children come in their order, those that are declared first and then those that
+    /// are made in turn, or cannot do so. Tools that add up floating-point numbers tell the order.
+    pub(super) fn in_order(&self, declared: &[(SmolStr, ModuleId)], steps: &[Step]) -> bool {
+        let children = &self.trace.module(self.module).children;
+        let nameable = |(name, _): &(SmolStr, ModuleId)| crate::write::python::is_identifier(name);
+        if !children.iter().all(nameable) {
+            return true;
+        }
+        let mut made: Vec<ModuleId> = declared.iter().map(|(_, child)| *child).collect();
+        for step in steps {
+            let module = match step {
+                Step::List(list, ..) => Some(*list),
+                step => module_of(self.trace.call(step.calls().0)),
+            };
+            let own = module.filter(|module| children.iter().any(|(_, child)| child == module));
+            made.extend(own.filter(|module| !made.contains(module)));
+        }
+        made.iter().eq(children.iter().map(|(_, child)| child))
+    }
+
     pub(super) fn count_uses(&mut self, steps: &[Step]) {
         let mut makers: HashMap<TensorId, usize> = HashMap::new();
         let mut uses = vec![0; steps.len()];
@@ -207,9 +235,14 @@ impl Steps<'_, '_> {
             return out;
         }
         let mut recorder = Recorder(Vec::new());
+        let says_output = self.unwritable.contains(&id);
         let _ = match &call.target {
-            Target::Function(name) => function::function(trace, id, name, &mut recorder),
-            Target::Operator(name) => function::operator(trace, id, name, &mut recorder),
+            Target::Function(name) => {
+                function::function(trace, id, name, says_output, &mut recorder)
+            }
+            Target::Operator(name) => {
+                function::operator(trace, id, name, says_output, &mut recorder)
+            }
             Target::Module(_) => None,
         };
         recorder.0

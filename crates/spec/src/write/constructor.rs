@@ -265,10 +265,12 @@ fn agrees(
             == work(copy.calls[before..].iter(), counts)
 }
 
-/// Whether the tensors of two values have the same shapes, as far as both are numbers.
+/// Whether the tensors of two values have the same shapes, as far as both are numbers. What the
+/// second does not know it did not tell.
 pub(super) fn same_shapes(a: &Trace, x: &Value, b: &Trace, y: &Value) -> bool {
     let (left, right) = (x.tensors(), y.tensors());
-    let same = |x: &Dim, y: &Dim| x == y || !x.is_const() || !y.is_const();
+    let open = |x: &Dim, y: &Dim| !x.is_const() || !y.is_const() && !y.has_unknown();
+    let same = |x: &Dim, y: &Dim| x == y || open(x, y);
     left.len() == right.len()
         && left
             .iter()

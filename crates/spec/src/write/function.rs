@@ -38,7 +38,7 @@ const PREFIX: &[(&str, &str)] = &[("operator.neg", "-"), ("operator.invert", "~"
 const ATTRIBUTES: &[&str] = &["T", "mT", "H", "real", "imag"];
 
 /// Arguments that say nothing about sizes.
-pub(super) const SILENT: &[&str] = &[
+const SILENT: &[&str] = &[
     "device",
     "layout",
     "pin_memory",
@@ -127,19 +127,16 @@ pub(super) fn operator(
     tensors: &mut dyn Tensors,
 ) -> Option<Expression> {
     let mut given = Vec::new();
-    for argument in &trace.call(id).arguments {
-        if argument.passed == Passed::Default || SILENT.contains(&argument.name.as_str()) {
-            continue;
-        }
+    for (by_name, argument) in operator_arguments(trace.call(id), name) {
         let value = match expression::value(&argument.value, &argument.name, tensors) {
             Some(value) => value.pieces,
             // What it gives is said, so nothing depends on it.
             None if says_output => text("None"),
             None => return None,
         };
-        given.push(match argument.passed {
-            Passed::Keyword => Given::keyword(argument.name.clone(), value),
-            _ => Given::position(value),
+        given.push(match by_name {
+            true => Given::keyword(argument.name.clone(), value),
+            false => Given::position(value),
         });
     }
     if says_output {
@@ -149,6 +146,28 @@ pub(super) fn operator(
         text(format!("torch.ops.{name}")),
         given,
     )))
+}
+
+/// The arguments of an operator that are to be written, and whether by name: one that follows what
+/// was left out does not stand in its position.
+pub(super) fn operator_arguments<'c>(call: &'c Call, name: &str) -> Vec<(bool, &'c Argument)> {
+    let parameters = modelcost_torch::operators::signature(name)
+        .map_or(&[][..], |signature| signature.parameters.as_slice());
+    let (mut position, mut named) = (0, false);
+    let mut out = Vec::new();
+    for argument in &call.arguments {
+        if argument.passed == Passed::Default || SILENT.contains(&argument.name.as_str()) {
+            continue;
+        }
+        let own = parameters.iter().position(|p| p.name == argument.name);
+        named |= argument.passed == Passed::Keyword || own.is_some_and(|own| own != position);
+        position += 1;
+        // What has no name cannot follow what is given by name.
+        if !named || !argument.name.is_empty() {
+            out.push((named, argument));
+        }
+    }
+    out
 }
 
 /// What a call gives, as an argument.

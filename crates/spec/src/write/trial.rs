@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use modelcost_core::trace::{CallId, Passed, Target, TensorId, Trace};
+use modelcost_core::dim::Dim;
+use modelcost_core::trace::{CallId, Target, TensorId, Trace};
 use modelcost_core::value::Value;
 use modelcost_torch::{Arguments, Kind, Tracer};
 
 use super::constructor;
-use super::function::{SILENT, arguments, not_in_place, output, short_name};
+use super::function::{arguments, not_in_place, operator_arguments, output, short_name};
 
 /// Whether a function, called as it will be written, gives what it gave.
 pub(super) fn works(trace: &Trace, id: CallId, name: &str) -> bool {
@@ -15,16 +16,28 @@ pub(super) fn works(trace: &Trace, id: CallId, name: &str) -> bool {
         return index_works(trace, id);
     }
     let made = trace.call(id);
-    not_in_place(name).is_some()
-        || tried(trace, id, name, &|tracer, arguments| {
-            let output = tracer.call_function(name, arguments, None).ok()?;
-            Some(constructor::same_shapes(
-                trace,
-                &made.output,
-                tracer.builder.trace(),
-                &output,
-            ))
-        })
+    let infix = not_in_place(name).is_some();
+    infix && !takes_unknown(trace, id)
+        || !infix
+            && tried(trace, id, name, &|tracer, arguments| {
+                let output = tracer.call_function(name, arguments, None).ok()?;
+                Some(constructor::same_shapes(
+                    trace,
+                    &made.output,
+                    tracer.builder.trace(),
+                    &output,
+                ))
+            })
+}
+
+/// Whether a call is given a tensor of which not even the shape is known.
+fn takes_unknown(trace: &Trace, id: CallId) -> bool {
+    let arguments = trace.call(id).arguments.iter();
+    let mut tensors = arguments.flat_map(|argument| argument.value.tensors());
+    tensors.any(|tensor| {
+        let shape = trace.tensor(tensor).shape.as_ref();
+        shape.is_none_or(|shape| shape.iter().any(Dim::has_unknown))
+    })
 }
 
 /// Whether a function that would give something else calls the operator of the same name and
@@ -124,17 +137,14 @@ pub(super) fn operator_works(trace: &Trace, id: CallId, name: &str) -> bool {
     let mut tracer = Tracer::new("", "toml");
     let mut values = Arguments::new();
     let mut copies = HashMap::new();
-    for argument in &made.arguments {
-        if argument.passed == Passed::Default || SILENT.contains(&argument.name.as_str()) {
-            continue;
-        }
+    for (by_name, argument) in operator_arguments(made, name) {
         let Some(value) = constructor::copied(trace, &argument.value, &mut tracer, &mut copies)
         else {
             return false;
         };
-        match argument.passed {
-            Passed::Keyword => values.keyword.push((argument.name.clone(), value)),
-            _ => values.positional.push(value),
+        match by_name {
+            true => values.keyword.push((argument.name.clone(), value)),
+            false => values.positional.push(value),
         }
     }
     match tracer.call_operator(name, &values) {

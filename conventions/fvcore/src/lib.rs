@@ -111,7 +111,7 @@ impl Convention for Fvcore {
 
     fn count(&self, trace: &Trace, options: &Options) -> Result<Report, Failure> {
         self.info().forward_only(options)?;
-        let graph = jit::graph(trace, true);
+        let graph = jit::graph(trace, true).map_err(|reason| self.info().fails(reason))?;
         let flops = Analysis::new(&self.flops, trace, &graph)?;
         let activations = Analysis::new(&self.activations, trace, &graph)?.total();
         let total = flops.total();

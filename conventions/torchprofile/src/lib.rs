@@ -43,7 +43,8 @@ impl Convention for Torchprofile {
         self.info().forward_only(options)?;
         let mut report = Report::new(self.info(), trace);
         let mut counted_cell = None;
-        for node in jit::graph(trace, false) {
+        let graph = jit::graph(trace, false).map_err(|reason| self.info().fails(reason))?;
+        for node in graph {
             let call = node.call;
             match node.role {
                 Role::Scalar { from_line } => {
@@ -113,16 +114,42 @@ fn has_attention(trace: &Trace) -> bool {
     })
 }
 
-/// Whether source lines of classes that are not PyTorch's or torchvision's use sizes.
+/// Whether a line multiplies in an argument that it names, as in `torch.fft.rfft(x, n=2 * length)`.
+fn multiplies_in_argument(line: &str) -> bool {
+    let mut depth = 0;
+    let mut named = None;
+    for (at, byte) in line.bytes().enumerate() {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth -= 1,
+            b'=' if depth > 0 => named = Some(depth),
+            b'*' if named == Some(depth)
+                && !line[at + 1..].starts_with('*')
+                && !line[..at].ends_with('*') =>
+            {
+                return true;
+            }
+            _ => {}
+        }
+        if named.is_some_and(|named| depth < named) || byte == b',' && named == Some(depth) {
+            named = None;
+        }
+    }
+    false
+}
+
+/// Whether source lines use sizes, of classes whose arithmetic on them is not known.
 fn lines_name_sizes(trace: &Trace) -> bool {
     let uses = |line: &str| {
         [".view(", ".reshape(", ".shape", ".size("]
             .iter()
             .any(|part| line.contains(part))
+            || multiplies_in_argument(line)
     };
     trace.lines.iter().any(|(call, line)| {
         let class = &trace.module(trace.enclosing_module(*call)).class.name;
-        !is_library(class) && uses(line)
+        let known = class.starts_with("torch.") || jit::knows_sizes(trace, *call);
+        !known && uses(line)
     })
 }
 
@@ -139,6 +166,14 @@ mod tests {
         Ok(report
             .count
             .map_or(Dim::ZERO, |count| count.count().clone()))
+    }
+
+    #[test]
+    fn products_in_arguments() {
+        assert!(multiplies_in_argument("k_f = torch.fft.rfft(k, n=2 * L)"));
+        assert!(!multiplies_in_argument("y = x.sum(dim=1) * self.scale"));
+        assert!(!multiplies_in_argument("y = f(x, n=2, *rest)"));
+        assert!(!multiplies_in_argument("y = f(**options, n=2**3)"));
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub enum Layer {
     Operators,
     /// What the layers right below the root take and return beside tensors.
     Values,
+    /// What `torch.jit.trace` records.
+    Traced,
+    /// What autograd does in a backward pass.
+    Gradients,
 }
 
 /// A note that concerns only the tools that look at certain calls.

@@ -1,6 +1,6 @@
 //! The tree of calls: modules hold functions, functions hold operators.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use modelcost_core::trace::{
     Argument, CallId, Class, ModuleId, Origin, Passed, Target, TensorId, Trace, TraceBuilder,
 };
@@ -19,6 +19,7 @@ use crate::layout;
 use crate::modules::Tree;
 use crate::operators::{self, Call};
 use crate::passing::Passing;
+use crate::replaced;
 use crate::shown;
 use crate::site::{Shown, Site, site};
 use crate::stack::{Entry, Stacks};
@@ -61,6 +62,7 @@ pub fn emit(
     trace.calls.reserve(frames.len() + 3 * nodes.len());
     let owners = owners(builder, tree);
     let source = shown::Root::new(nodes, root.output.tensors());
+    let replaced = replaced::weights(builder.trace_mut(), nodes, stacks);
     let mut emitter = Emitter {
         builder,
         tree,
@@ -68,6 +70,7 @@ pub fn emit(
         stacks,
         frames: &frames,
         owners,
+        replaced,
         lines: HashMap::default(),
         statement: None,
         place: Place::Root,
@@ -152,6 +155,8 @@ pub struct Emitter<'e, 'a> {
     stacks: &'e Stacks<'a>,
     frames: &'e [Frame<'a>],
     owners: Vec<(TensorId, SmolStr)>,
+    /// Tensors that stand in the place of layers' weights.
+    replaced: HashSet<TensorId>,
     /// How often a line has called a function, by call of a module, function and stack trace.
     lines: HashMap<(usize, &'e str, &'e str), usize>,
     /// The statement that is being executed: whose call it is part of, and its stack trace.
@@ -365,7 +370,10 @@ impl<'e, 'a> Emitter<'e, 'a> {
                 // itself, as a part of its code or folded by an optimizer.
                 Origin::Constant => true,
                 // A weight that was computed, or changed in place.
-                _ => torch && leaf && self.is_weight(frame, tensor),
+                _ => {
+                    self.replaced.contains(&tensor)
+                        || torch && leaf && self.is_weight(frame, tensor)
+                }
             }
         };
         let inputs = frame

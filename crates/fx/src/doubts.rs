@@ -34,10 +34,22 @@ pub enum Doubt {
     Attribute,
     /// A user's class does what a layer does.
     Bases,
+    /// A user's class holds what a layer holds, and more.
+    Similar,
     /// A module is never called as a whole, so that its class is not in the program.
     Uncalled,
     /// A part of the model is computed again when gradients are.
     Recomputed,
+    /// Layers are called inside a function that has a backward pass of its own.
+    Wrapped,
+    /// A function has a backward pass of its own.
+    Backward,
+    /// A function may be one that `torch.jit.script` compiled.
+    Scripted,
+    /// Functions run on a dimension less than the program shows them with.
+    Batched,
+    /// Operators run on a dimension that the program does not show them with.
+    Mapped,
     /// A layer runs as one operator.
     Fused,
     /// What a layer does is not divided among its parts.
@@ -47,11 +59,16 @@ pub enum Doubt {
 impl Doubt {
     fn layers(self) -> &'static [Layer] {
         match self {
-            Doubt::Kept | Doubt::Imported | Doubt::Hidden | Doubt::Infix | Doubt::Arguments => {
-                &[Layer::Functions]
-            }
+            Doubt::Kept
+            | Doubt::Imported
+            | Doubt::Hidden
+            | Doubt::Infix
+            | Doubt::Arguments
+            | Doubt::Batched => &[Layer::Functions],
             Doubt::Values => &[Layer::Values],
-            Doubt::Recomputed => &[Layer::Operators],
+            Doubt::Recomputed | Doubt::Backward => &[Layer::Gradients],
+            Doubt::Scripted => &[Layer::Traced],
+            Doubt::Wrapped | Doubt::Mapped => &[Layer::Operators],
             Doubt::Fused | Doubt::Flattened => {
                 &[Layer::Modules, Layer::Functions, Layer::Operators]
             }
@@ -62,6 +79,7 @@ impl Doubt {
             | Doubt::Same
             | Doubt::Attribute
             | Doubt::Bases
+            | Doubt::Similar
             | Doubt::Uncalled => &[Layer::Modules],
         }
     }
@@ -126,9 +144,33 @@ impl Doubt {
                 "a part of the model runs under torch.utils.checkpoint",
                 "counted once; a backward pass computes it again",
             ),
+            Doubt::Wrapped => (
+                "layers are called inside a torch.autograd.Function of the user's",
+                "taken for calls like any other; tools that trace, or that put hooks on tensors, may fail there",
+            ),
+            Doubt::Backward => (
+                "a torch.autograd.Function of the user's has a backward pass of its own",
+                "taken for the one that autograd would find",
+            ),
+            Doubt::Scripted => (
+                "a line does not show what it does, as where a function is compiled by torch.jit.script",
+                "taken for Python; a tool that traces does not see inside a compiled function",
+            ),
+            Doubt::Batched => (
+                "a part of the model runs under torch.vmap, and the program shows it for all slices",
+                "counted for all of them; functions are called with one",
+            ),
+            Doubt::Mapped => (
+                "a part of the model runs under torch.vmap, and the program shows it for one slice",
+                "counted for that slice; the operators below work on all of them at once",
+            ),
             Doubt::Bases => (
                 "a user's class owns and does what a layer does",
                 "taken to derive from it, which tools that look for subclasses see",
+            ),
+            Doubt::Similar => (
+                "a user's class computes what a layer computes, with a weight of that shape and more",
+                "taken not to derive from it; tools that look for subclasses see those",
             ),
             Doubt::Attribute => ("an argument of a layer is not in the program", ""),
         }
@@ -160,7 +202,7 @@ impl Doubts {
             };
             let note = format!("{what}{times}, such as {example}{taken}");
             let level = match doubt {
-                Doubt::Fused | Doubt::Flattened => Level::Partial,
+                Doubt::Fused | Doubt::Flattened | Doubt::Mapped => Level::Partial,
                 _ => Level::Reconstructed,
             };
             fidelity.doubt(doubt.layers(), level, note);

@@ -1,6 +1,7 @@
 //! What the program does not say of modules and what they do tells.
 
 use modelcost_core::trace::{CallId, Class, Module, ModuleId, Target, Trace, TraceBuilder};
+use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
 use crate::doubts::{Doubt, Doubts};
@@ -44,6 +45,14 @@ pub fn classes(builder: &mut TraceBuilder, nodes: &[Flat<'_>], doubts: &mut Doub
         }
         let module = ModuleId::new(index);
         let base = layer(trace, module, call).or_else(|| sequential(trace, module, call));
+        if base.is_none()
+            && let Some(base) = similar(trace, module, call)
+        {
+            let class = &trace.modules[index].class;
+            doubts.add(Doubt::Similar, || {
+                format!("{} for a {base}", class.short_name())
+            });
+        }
         if let Some(base) = base {
             let base = classes::class(base);
             let bases = std::iter::once(base.name).chain(base.bases).collect();
@@ -177,6 +186,31 @@ fn layer(trace: &Trace, module: ModuleId, call: CallId) -> Option<&'static str> 
     {
         return None;
     }
+    single_layer(trace, call)
+}
+
+/// The layer that a user's class may derive from, though it holds more than that layer does: its own weight has the
+/// shape of the one that the layer's operator is given.
+fn similar(trace: &Trace, module: ModuleId, call: CallId) -> Option<&'static str> {
+    let own = trace.module(module);
+    let (_, weight) = own.parameters.iter().find(|(name, _)| name == "weight")?;
+    let shape = &trace.parameter((*weight)?).shape;
+    if shape.len() < 2 || own.parameters.len() + own.buffers.len() < 2 {
+        return None;
+    }
+    let given = |id: &CallId| {
+        let weight = trace.call(*id).argument("weight").and_then(Value::tensor);
+        weight.is_some_and(|id| trace.tensor(id).shape.as_ref() == Some(shape))
+    };
+    let operators = modelcost_torch::recover::outer_operators(trace, call);
+    operators
+        .iter()
+        .any(given)
+        .then(|| single_layer(trace, call))?
+}
+
+/// The layer whose operator is the only one of a layer that a call makes.
+fn single_layer(trace: &Trace, call: CallId) -> Option<&'static str> {
     let operators = modelcost_torch::recover::outer_operators(trace, call)
         .into_iter()
         .map(|id| trace.call(id));

@@ -3,7 +3,7 @@
 
 use modelcost_core::trace::{Class, TensorId};
 use modelcost_core::value::Value;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 /// The parameters that layers register even where they are absent (`bias=False`), in their order.
 const REGISTERED: &[(&[&str], &[&str])] = &[
@@ -160,6 +160,18 @@ fn model_output(class: &Class) -> Option<&'static str> {
     plain.then_some("last_hidden_state")
 }
 
+/// Classes that return a dictionary, whatever its keys are (torchvision 0.29.2).
+const RETURN_DICTS: &[&str] = &[
+    "torchvision.models.detection.backbone_utils.BackboneWithFPN",
+    "torchvision.models.detection.fcos.FCOSHead",
+    "torchvision.models.detection.retinanet.RetinaNetHead",
+    "torchvision.models.detection.ssd.SSDFeatureExtractorVGG",
+    "torchvision.models.detection.ssd.SSDHead",
+    "torchvision.models.detection.ssdlite.SSDLiteFeatureExtractorMobileNet",
+    "torchvision.models.detection.ssdlite.SSDLiteHead",
+    "torchvision.ops.feature_pyramid_network.FeaturePyramidNetwork",
+];
+
 /// What classes return that do not return just their tensors.
 pub fn output(class: &Class, root: &Class, made: &[TensorId]) -> Option<Value> {
     let value = |id: &TensorId| Value::Tensor(*id);
@@ -171,6 +183,10 @@ pub fn output(class: &Class, root: &Class, made: &[TensorId]) -> Option<Value> {
     }
     if takes_grid(class) {
         return Some(Value::Tuple(vec![value(made.first()?), grid()]));
+    }
+    if RETURN_DICTS.contains(&class.name.as_str()) {
+        let named = |(at, id)| (format_smolstr!("{at}"), value(id));
+        return Some(Value::Dict(made.iter().enumerate().map(named).collect()));
     }
     if class.name == "torchvision.models._utils.IntermediateLayerGetter" {
         let names: &[&str] = match made.len() {

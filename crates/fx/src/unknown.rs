@@ -11,6 +11,7 @@ use crate::doubts::{Doubt, Doubts};
 use crate::flat::Flat;
 use crate::known;
 use crate::modules::Tree;
+use crate::scripted;
 use crate::site;
 use crate::stack::Stacks;
 
@@ -19,6 +20,30 @@ const FUSED: &[&str] = &[
     "aten._transformer_encoder_layer_fwd",
     "aten._native_multi_head_attention",
 ];
+
+/// The node at the beginning of what `torch.vmap` maps (`torch/_functorch/predispatch.py`, torch 2.15):
+/// the nodes after it have the shapes of one slice.
+const MAPPED: &str = "torch._functorch";
+
+/// The line that applies the `torch.autograd.Function` in which a node stands, and whether a module is called
+/// between that line and the node.
+fn own_backward<'n>(node: &'n Flat<'_>, stacks: &Stacks<'_>) -> Option<(&'n str, bool)> {
+    if !node.frame.contains(".apply(") {
+        return None;
+    }
+    let lines: Vec<&str> = node.frame.lines().map(str::trim).collect();
+    let apply = lines.windows(2).position(|pair| {
+        pair[0].contains(".apply(")
+            && pair[1].starts_with("File \"")
+            && pair[1].ends_with("in forward")
+    })?;
+    // One `forward` is the function's own.
+    let inside = lines[apply + 1..]
+        .iter()
+        .filter(|line| line.starts_with("File \"") && line.ends_with("in forward"));
+    let deep = node.stack.is_some_and(|stack| stacks.get(stack).len() > 1);
+    Some((lines[apply], deep && inside.count() > 1))
+}
 
 /// Adds what the program does not tell of its modules.
 pub fn modules(
@@ -30,17 +55,31 @@ pub fn modules(
 ) {
     let called = trace.calls_by_module();
     unseen(trace, tree, nodes, stacks, &called, doubts);
-    for node in nodes
-        .iter()
-        .filter(|node| node.frame.contains("checkpoint("))
-    {
-        if let Some(line) = node.frame.lines().find(|line| line.contains("checkpoint(")) {
+    let mapped = nodes.iter().any(|node| node.op == MAPPED);
+    for node in nodes {
+        if node.frame.contains("checkpoint(")
+            && let Some(line) = node.frame.lines().find(|line| line.contains("checkpoint("))
+        {
             doubts.add(Doubt::Recomputed, || format!("`{}`", line.trim()));
         }
-    }
-    for node in nodes {
+        if let Some((line, layers)) = own_backward(node, stacks) {
+            doubts.add(Doubt::Backward, || format!("`{line}`"));
+            if layers {
+                doubts.add(Doubt::Wrapped, || format!("`{line}`"));
+            }
+        }
+        if let Some(name) = scripted::called(node) {
+            doubts.add(Doubt::Scripted, || {
+                format!("{name} in `{}`", node.line.trim())
+            });
+        }
         if FUSED.contains(&node.op.as_str()) {
             doubts.add(Doubt::Fused, || node.op.to_string());
+        }
+        if node.op == MAPPED {
+            doubts.add(Doubt::Mapped, || format!("`{}`", node.line));
+        } else if node.line.contains("vmap(") && !mapped {
+            doubts.add(Doubt::Batched, || format!("`{}`", node.line));
         }
     }
     for (first, other) in &tree.same {

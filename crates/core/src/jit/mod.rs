@@ -51,7 +51,14 @@ pub enum Role {
 
 /// The nodes of the graph in order, without those of the `prim` namespace and without the queries
 /// of sizes. `hooks` says whether the counter puts hooks on the modules that it traces.
-pub fn graph(trace: &Trace, hooks: bool) -> Vec<Node> {
+///
+/// # Errors
+///
+/// What `torch.jit.trace` raises.
+pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
+    if let Some(reason) = trace.not_traceable {
+        return Err(reason);
+    }
     let run = Run {
         gradients: true,
         hooks,
@@ -116,7 +123,7 @@ pub fn graph(trace: &Trace, hooks: bool) -> Vec<Node> {
             });
         }
     }
-    nodes
+    Ok(nodes)
 }
 
 /// Whether a source line, given with the first call that it makes, is recorded as operators on sizes.
@@ -160,6 +167,11 @@ const OPTIONAL: &[&str] = &[
     "transposed",
     "weight",
 ];
+
+/// Whether what the forward of a call's module does with sizes is known by its class.
+pub fn knows_sizes(trace: &Trace, call: CallId) -> bool {
+    sizes::is_known(trace, call)
+}
 
 /// Whether an operator is what the program calls, not something inside another operator.
 pub fn is_outermost(trace: &Trace, call: &Call) -> bool {
@@ -307,6 +319,7 @@ mod tests {
 
     fn kinds(trace: &Trace) -> Vec<String> {
         graph(trace, true)
+            .unwrap()
             .into_iter()
             .map(|node| node.kind.to_string())
             .collect()

@@ -94,6 +94,8 @@ pub struct Trace {
     pub idle_unknown: bool,
     /// Whether the file leaves out calls that only change shapes, with the lines that made them.
     pub views_unknown: bool,
+    /// What `torch.jit.trace` raises on this model, where the file shows that it does.
+    pub not_traceable: Option<&'static str>,
     /// How much of this was in the file.
     pub fidelity: Fidelity,
 }

@@ -449,7 +449,9 @@ fn repeated<'n>(
     }
     let first = &own[..own.len() - (relative.len() - base.len())];
     let sibling = |name: String| scopes.all.contains(format!("{outer}/{name}").as_str());
-    let before = count == 1 || sibling(format!("{first}_{}", count - 1));
+    let before = count
+        .checked_sub(1)
+        .is_some_and(|before| before == 0 || sibling(format!("{first}_{before}")));
     if sibling(first.to_owned()) && before {
         base
     } else {

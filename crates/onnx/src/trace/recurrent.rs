@@ -170,14 +170,11 @@ pub(super) fn unrolled(
             }
         }
     }
-    let batch = shape(input).get(usize::from(!batch_first)).cloned();
-    let states = [
-        first,
-        batch.unwrap_or_else(|| Dim::unknown("batch")),
-        hidden.clone(),
-    ];
-    let width = hidden * directions as i128;
-    let output = recurrent_output(builder, name, &outputs, &states, &width);
+    let [batch, time] = batch_and_time(&shape(input), batch_first);
+    let width = &hidden * directions as i128;
+    let states = [first, batch.clone(), hidden];
+    let whole = output_shape(batch, time, width, batch_first);
+    let output = recurrent_output(builder, name, &outputs, &states, &whole);
     Some(Call {
         op: format!("aten.{name}").into(),
         arguments: positions([
@@ -195,33 +192,52 @@ pub(super) fn unrolled(
     })
 }
 
-/// All that a recurrent operator returns: the output, whose last dimension is `width`, and one or
-/// two states, which have `state`'s shape. What nobody reads is not in the file.
+/// The batch and the length of what a recurrent layer is given.
+fn batch_and_time(input: &[Dim], batch_first: bool) -> [Dim; 2] {
+    let size = |at: usize, name: &str| {
+        let size = input.get(at).cloned();
+        size.unwrap_or_else(|| Dim::unknown(name))
+    };
+    [
+        size(usize::from(!batch_first), "batch"),
+        size(usize::from(batch_first), "time"),
+    ]
+}
+
+fn output_shape(batch: Dim, time: Dim, width: Dim, batch_first: bool) -> [Dim; 3] {
+    if batch_first {
+        [batch, time, width]
+    } else {
+        [time, batch, width]
+    }
+}
+
+/// All that a recurrent operator returns: the output, whose shape is `whole`, and one or two
+/// states, which have `state`'s. What nobody reads is not in the file.
 fn recurrent_output(
     builder: &mut TraceBuilder,
     op: &str,
     found: &[TensorId],
     state: &[Dim],
-    width: &Dim,
+    whole: &[Dim],
 ) -> Value {
-    let shape = |builder: &TraceBuilder, id: TensorId| {
-        builder.trace().tensor(id).shape.clone().unwrap_or_default()
+    let has = |id: &TensorId, wanted: &[Dim]| {
+        builder.trace().tensor(*id).shape.as_deref() == Some(wanted)
     };
-    let is_output = |shape: &[Dim]| shape.len() == 3 && shape.last() == Some(width);
-    let output = found
-        .iter()
-        .rev()
-        .copied()
-        .find(|id| {
-            let shape = shape(builder, *id);
-            is_output(&shape) && shape != state
-        })
-        .or_else(|| {
-            found
-                .iter()
-                .copied()
-                .find(|id| is_output(&shape(builder, *id)))
-        });
+    // The states come after the output; what is no state but has another shape than it should is
+    // the output before a view.
+    let output = found.iter().rev().copied().find(|id| has(id, whole));
+    let output = output.or_else(|| {
+        let wide = |id: &TensorId| {
+            let shape = builder.trace().tensor(*id).shape.as_deref();
+            shape.is_some_and(|shape| shape.len() == 3 && shape.last() == whole.last())
+        };
+        found
+            .iter()
+            .rev()
+            .copied()
+            .find(|id| wide(id) && !has(id, state))
+    });
     let wanted = if op == "lstm" { 2 } else { 1 };
     let mut out: Vec<TensorId> = found
         .iter()
@@ -229,13 +245,13 @@ fn recurrent_output(
         .filter(|id| Some(*id) != output)
         .collect();
     out.truncate(wanted);
+    let dtype = found.first().copied();
+    let dtype = dtype.and_then(|id| builder.trace().tensor(id).dtype);
     while out.len() < wanted {
-        let dtype = found
-            .first()
-            .and_then(|id| builder.trace().tensor(*id).dtype);
         out.push(builder.tensor(Some(state.to_vec()), dtype, Origin::Constant));
     }
-    let output = output.unwrap_or_else(|| builder.tensor(None, None, Origin::Constant));
+    let output =
+        output.unwrap_or_else(|| builder.tensor(Some(whole.to_vec()), dtype, Origin::Constant));
     out.insert(0, output);
     Value::List(out.into_iter().map(Value::Tensor).collect())
 }
@@ -265,18 +281,22 @@ pub(super) fn complete_recurrent(
         return output;
     };
     let batch_first = get("batch_first").is_some_and(|a| a.value == Value::Bool(true));
-    let batch = get("input")
+    let input = get("input")
         .and_then(|input| builder.trace().tensor(input.value.tensor()?).shape.clone())
-        .and_then(|shape| shape.get(usize::from(!batch_first)).cloned())
-        .unwrap_or_else(|| Dim::unknown("batch"));
+        .unwrap_or_default();
+    let [batch, time] = batch_and_time(&input, batch_first);
     let gates = if short == "lstm" { 4 } else { 1 };
     let cell = get("params")
         .and_then(|params| params.value.items()?.first()?.tensor())
         .and_then(|id| builder.trace().tensor(id).shape.clone()?.first().cloned())
         .map(|rows| rows.floor_div(&Dim::from(gates)));
-    let states = [int("num_layers") * &directions, batch, hidden.clone()];
-    let width = &hidden * &directions;
-    let output = recurrent_output(builder, short, &output.tensors(), &states, &width);
+    let states = [
+        int("num_layers") * &directions,
+        batch.clone(),
+        hidden.clone(),
+    ];
+    let whole = output_shape(batch, time, &hidden * &directions, batch_first);
+    let output = recurrent_output(builder, short, &output.tensors(), &states, &whole);
     // With a projection the cell's state has another size than the hidden one.
     match (output, cell) {
         (Value::List(mut items), Some(cell)) if short == "lstm" && cell != hidden => {

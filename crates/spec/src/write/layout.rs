@@ -18,6 +18,8 @@ const EVERY_LAYER: &[Layer] = &[
     Layer::Functions,
     Layer::Operators,
     Layer::Values,
+    Layer::Traced,
+    Layer::Gradients,
 ];
 
 /// The whole spec.

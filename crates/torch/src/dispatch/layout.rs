@@ -187,6 +187,11 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
         "view" | "reshape" | "flatten" | "unflatten" | "squeeze" | "view_as" | "reshape_as" => {
             viewed(trace.tensor(input).shape.as_ref()?, &of()?, shape)
         }
+        _ if CHANNELS_LAST.contains(&name) => {
+            let before = trace.tensor(input).shape.as_ref()?;
+            let kept = before.len() == shape.len() && is_channels_last(before, &of()?);
+            kept.then(|| channels_last(shape))
+        }
         _ if ELEMENTWISE.contains(&name.trim_end_matches('_')) => {
             // The first operand that is not expanded decides (`aten/src/ATen/TensorIterator.cpp`).
             let mut operands = call.arguments.iter().filter_map(|a| a.value.tensor());
@@ -195,6 +200,99 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
         }
         _ => None,
     }
+}
+
+/// Whether the layout of a tensor is that of a function of what an operator is given, as far as is known here.
+pub fn follows(operator: &str) -> bool {
+    FOLLOWING.contains(&operator)
+        || CHANNELS_LAST.contains(&operator)
+        || ELEMENTWISE.contains(&operator.trim_end_matches('_'))
+}
+
+/// Operators that look at their input differently.
+const FOLLOWING: &[&str] = &[
+    "adjoint",
+    "alias",
+    "chunk",
+    "contiguous",
+    "detach",
+    "expand",
+    "expand_as",
+    "flatten",
+    "mH",
+    "mT",
+    "narrow",
+    "numpy_T",
+    "permute",
+    "reshape",
+    "select",
+    "slice",
+    "split",
+    "split_with_sizes",
+    "squeeze",
+    "swapaxes",
+    "swapdims",
+    "t",
+    "tensor_split",
+    "transpose",
+    "unbind",
+    "unflatten",
+    "unsqueeze",
+    "reshape_as",
+    "view",
+    "view_as",
+];
+
+/// Operators that return channels last what they are given channels last, and everything else dense
+/// (`suggest_memory_format` of c10/core/TensorImpl.h, as each asks for it; tried with torch 2.15.0 on a CPU).
+const CHANNELS_LAST: &[&str] = &[
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "conv2d",
+    "conv_transpose2d",
+    "group_norm",
+    "max_pool2d",
+    "pad",
+    "pixel_shuffle",
+    "upsample_bicubic2d",
+    "upsample_bilinear2d",
+    "upsample_nearest2d",
+];
+
+/// `is_channels_last_strides_2d` and `_3d` of c10/core/MemoryFormat.h.
+fn is_channels_last(shape: &[Dim], strides: &[Dim]) -> bool {
+    if !matches!(shape.len(), 4 | 5) || strides.len() != shape.len() {
+        return false;
+    }
+    let mut least = Dim::ZERO;
+    let inner_first = std::iter::once(1).chain((2..shape.len()).rev()).chain([0]);
+    for at in inner_first {
+        let (Some(size), Some(stride), Some(before)) =
+            (shape[at].as_i64(), strides[at].as_i64(), least.as_i64())
+        else {
+            return false;
+        };
+        // A batch of one of a single channel is dense as well.
+        let dense = at == 0 && before == strides[1].as_i64().unwrap_or(0);
+        if size == 0 || stride < before || dense {
+            return false;
+        }
+        least = Dim::from(if size > 1 { stride * size } else { stride });
+    }
+    true
+}
+
+/// The strides of a new tensor whose channels follow one another.
+fn channels_last(shape: &[Dim]) -> Shape {
+    let mut out = vec![Dim::ONE; shape.len()];
+    let mut next = at_least_one(&shape[1]);
+    for at in (2..shape.len()).rev().chain([0]) {
+        out[at] = next.clone();
+        next *= &at_least_one(&shape[at]);
+    }
+    out
 }
 
 /// Operators that work element by element.
@@ -241,7 +339,7 @@ const ELEMENTWISE: &[&str] = &[
 
 /// The strides of a tensor seen in another shape, where that needs no copy: dimensions that follow
 /// one another in memory are one to it (`at::detail::computeStride`, `aten/src/ATen/TensorUtils.cpp`).
-fn viewed(shape: &[Dim], strides: &[Dim], new: &[Dim]) -> Option<Shape> {
+pub fn viewed(shape: &[Dim], strides: &[Dim], new: &[Dim]) -> Option<Shape> {
     let sizes = |dims: &[Dim]| -> Option<Vec<i64>> { dims.iter().map(Dim::as_i64).collect() };
     let (shape, strides, new) = (sizes(shape)?, sizes(strides)?, sizes(new)?);
     if shape.len() != strides.len() || shape.contains(&0) || new.contains(&0) {
@@ -352,5 +450,17 @@ mod tests {
         let split = strides(&[2, 12], &[1, 2], &[2, 3, 4]);
         assert_eq!(split, Some(dims(&[1, 8, 2])));
         assert_eq!(strides(&[2, 3], &[3, 1], &[6]), Some(dims(&[1])));
+    }
+
+    #[test]
+    fn channels_that_follow_one_another() {
+        // torch.randn(2, 6, 8, 4).permute(0, 3, 1, 2), and max_pool2d(_, 2) of it, in torch 2.15.0.
+        let dims = |sizes: &[i64]| -> Shape { sizes.iter().map(|size| Dim::from(*size)).collect() };
+        let shape = dims(&[2, 4, 6, 8]);
+        assert!(is_channels_last(&shape, &dims(&[192, 1, 32, 4])));
+        assert!(!is_channels_last(&shape, &dense_strides(&shape)));
+        assert_eq!(channels_last(&dims(&[2, 4, 3, 4])), dims(&[48, 1, 16, 4]));
+        // BatchNorm1d of three dimensions is dense whatever it is given.
+        assert!(!is_channels_last(&dims(&[4, 32, 4]), &dims(&[128, 1, 32])));
     }
 }

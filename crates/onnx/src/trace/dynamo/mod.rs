@@ -8,6 +8,7 @@ mod dropped;
 mod fused;
 mod lost;
 mod operands;
+mod regions;
 mod scopes;
 
 use foldhash::{HashMap, HashSet};
@@ -83,7 +84,7 @@ pub(super) fn build<'a>(
     let mut builder = TraceBuilder::new(name, "onnx");
     let known = shapes::states(model, program, &groups, &inputs);
     let mut stacks = Stacks::default();
-    let scopes: Vec<Option<StackId>> = scopes::stacks(&groups, &mut stacks, arena);
+    let scopes: Vec<Option<StackId>> = scopes::stacks(&groups, &inputs, &mut stacks, arena);
     let fused = fused::fused_convolutions(program, &groups);
     let lost = lost::find(
         program,
@@ -117,6 +118,7 @@ pub(super) fn build<'a>(
         builder.trace_mut().fidelity.note(*level, note.clone());
     }
     builder.trace_mut().views_unknown = lost.views;
+    regions::note(&groups, &mut builder.trace_mut().fidelity);
     note_loose(&mut builder, program, &loose);
     let mut assembly = Assembly {
         program,

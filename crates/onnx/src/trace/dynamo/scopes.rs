@@ -4,8 +4,9 @@ use foldhash::HashMap;
 
 use modelcost_fx::{Entry, StackId, Stacks};
 
+use super::super::signature::Input;
 use super::super::{fx_text, rounds};
-use super::{CLASSES, Group, SCOPES, STACK_TRACE};
+use super::{CLASSES, Group, SCOPES, STACK_TRACE, regions};
 use crate::text::Arena;
 
 /// Operators that exporters make again after a tensor was changed in place.
@@ -28,6 +29,7 @@ const VIEWS: &[&str] = &[
 /// The stacks of module calls around each group.
 pub(super) fn stacks<'a>(
     groups: &[Group<'a>],
+    inputs: &[Input<'a>],
     stacks: &mut Stacks<'a>,
     arena: &'a Arena,
 ) -> Vec<Option<StackId>> {
@@ -36,12 +38,25 @@ pub(super) fn stacks<'a>(
     groups
         .iter()
         .map(|group| {
-            let paths = fx_text::strings(group.node.meta(SCOPES)?);
-            let classes = fx_text::strings(group.node.meta(CLASSES)?);
+            let mut paths = fx_text::strings(group.node.meta(SCOPES)?);
+            let mut classes = fx_text::strings(group.node.meta(CLASSES)?);
             // The last of each is the FX node itself.
-            let depth = paths.len().min(classes.len()).checked_sub(1)?;
-            let depth =
-                depth.min(caller(group, &paths[..depth], &classes[..depth]).unwrap_or(depth));
+            let mut depth = paths.len().min(classes.len()).checked_sub(1)?;
+            if regions::is_inside(group) {
+                if let Some((path, class)) = regions::layer(group, inputs)
+                    && depth > 0
+                    && is_below(path, paths[depth - 1])
+                {
+                    paths.truncate(depth);
+                    classes.truncate(depth);
+                    paths.push(path);
+                    classes.push(class);
+                    depth += 1;
+                }
+            } else {
+                depth =
+                    depth.min(caller(group, &paths[..depth], &classes[..depth]).unwrap_or(depth));
+            }
             let calls = rounds.enter(&paths[..depth], &classes[..depth]);
             let entries = (0..depth).map(|at| Entry {
                 key: match calls[at] {
@@ -61,6 +76,12 @@ pub(super) fn stacks<'a>(
         .collect()
 }
 
+/// Whether a module stands below another one.
+fn is_below(path: &str, other: &str) -> bool {
+    let rest = path.strip_prefix(other);
+    rest.is_some_and(|rest| rest.starts_with('.') || other.is_empty() && !rest.is_empty())
+}
+
 /// How many modules around a view called it, where those are fewer than its scopes. A view of what
 /// was changed in place since is made again where it is used next, and that may be inside the module
 /// that it is handed to; its stack trace is that of the line that made it first.
@@ -69,10 +90,6 @@ fn caller(group: &Group<'_>, paths: &[&str], classes: &[&str]) -> Option<usize> 
         return None;
     }
     let trace = group.node.meta(STACK_TRACE)?;
-    // Graphs inside graphs have traces of their own.
-    if trace.contains("<eval_with_key>") {
-        return None;
-    }
     let frames = trace.matches("File \"").count();
     if frames > 0 && frames < classes.len() {
         // Hooks run before the forward that they belong to, where the line calls the module.

@@ -1,7 +1,13 @@
-//! Functions that `torch.jit.script` compiled. A program shows what they do and no frame of theirs: the line that
-//! calls them is the innermost one. `torch.jit.trace` records a call of the function and nothing of what it does.
+//! Functions that `torch.jit.script` compiled. A program shows what they do and no frame of theirs, as of any function
+//! that is not a forward: the line that calls them is the innermost one. `torch.jit.trace` records a call of the
+//! function and nothing of what it does. People compile small functions of activations and products.
 
 use crate::flat::Flat;
+
+/// What such functions are made for.
+const ACTIVATIONS: &[&str] = &[
+    "erf", "exp", "gelu", "mish", "relu", "sigmoid", "silu", "softplus", "tanh",
+];
 
 /// Functions that are called by a bare name and leave no frame for another reason.
 const OTHERS: &[&str] = &[
@@ -17,12 +23,8 @@ const OTHERS: &[&str] = &[
 pub fn called<'n>(node: &'n Flat<'_>) -> Option<&'n str> {
     let line = node.line.trim();
     let function = node.torch_fn.rsplit('.').next()?;
-    // An infix operator can stand anywhere.
-    let infix = ["add", "sub", "mul", "div", "matmul", "pow", "neg"];
-    let hidden = !function.is_empty()
-        && !infix.iter().any(|name| function.contains(name))
-        && !line.contains(function)
-        && !line.starts_with("def ");
+    let hidden =
+        ACTIVATIONS.contains(&function) && !line.contains(function) && !line.starts_with("def ");
     if !hidden || node.frame.contains("torch/nn/") {
         return None;
     }
@@ -104,7 +106,8 @@ mod tests {
         let line = "return x + self.o(gated(self.f(x), self.g(x)))";
         assert_eq!(name(line, "tanh").as_deref(), Some("gated"));
         assert_eq!(name("return tanh(x) * sigmoid(y)", "tanh"), None);
-        assert_eq!(name("x = normalize(self.f(x), dim=1)", "clamp_min"), None);
+        assert_eq!(name("x = normalize(self.f(x), dim=1)", "exp"), None);
+        assert_eq!(name("mask = create_mask(x)", "le"), None);
         assert_eq!(name("x = self.act(list(x))", "relu"), None);
     }
 }

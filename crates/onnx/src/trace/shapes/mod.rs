@@ -56,11 +56,21 @@ pub(super) fn states<'a>(
     finder.fused(groups, inputs, &mut found, &mut used);
     finder.tables(groups, inputs, &mut found, &mut used);
     finder.siblings(groups, inputs, &mut found, &mut used);
+    let norms = finder.norms(groups, inputs, &mut found);
     let moved = finder.moved(model, groups, inputs, &found, &used);
     let mut out = Known {
         states: Vec::new(),
         notes: Vec::new(),
     };
+    if let Some(first) = norms.first() {
+        let first = by_name.get(first).map_or(*first, |input| input.target);
+        let text = format!(
+            "the weights of {} norms that the exporter took out, such as {first}, have the size of what those norms compute",
+            norms.len()
+        );
+        out.notes.push((Level::Reconstructed, text));
+        used.extend(norms);
+    }
     for (name, shape) in moved {
         out.notes.push((
             Level::Reconstructed,

@@ -7,7 +7,7 @@ use modelcost_core::trace::Shape;
 
 use super::super::dynamo::{CLASSES, Group, SCOPES};
 use super::super::fx_text;
-use super::super::signature::Input;
+use super::super::signature::{Input, InputKind};
 use super::Finder;
 
 impl<'a> Finder<'_, 'a> {
@@ -170,6 +170,67 @@ impl<'a> Finder<'_, 'a> {
                 used.insert(input.name);
             }
         }
+    }
+
+    /// Weights of norms that the optimizer folded because they are all ones: a class of the user's that is named for
+    /// what it does and holds one weight. The shape is that of the last dimension of what the norm computes with.
+    pub fn norms(
+        &self,
+        groups: &[Group<'a>],
+        inputs: &[Input<'a>],
+        found: &mut HashMap<&'a str, Shape>,
+    ) -> Vec<&'a str> {
+        let lost = |input: &&Input<'a>| {
+            input.kind == InputKind::Parameter
+                && (input.target == "weight" || input.target.ends_with(".weight"))
+                && !found.contains_key(input.name)
+                && self.shape(input.name).is_none()
+        };
+        let lost: Vec<&Input<'a>> = inputs.iter().filter(lost).collect();
+        let mut wanted: HashMap<&str, (&'a str, Option<Dim>)> = HashMap::default();
+        for input in &lost {
+            let owner = input.target.strip_suffix("weight").unwrap_or_default();
+            let alone = inputs.iter().filter(|other| {
+                let rest = other.target.strip_prefix(owner);
+                rest.is_some_and(|rest| !rest.contains('.'))
+            });
+            if alone.count() == 1 {
+                wanted.insert(owner.trim_end_matches('.'), (input.name, None));
+            }
+        }
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        for group in groups {
+            let (Some(paths), Some(classes)) = (group.node.meta(SCOPES), group.node.meta(CLASSES))
+            else {
+                continue;
+            };
+            let (paths, classes) = (fx_text::strings(paths), fx_text::strings(classes));
+            // The last of each is the FX node itself.
+            let Some(at) = paths.len().min(classes.len()).checked_sub(2) else {
+                continue;
+            };
+            let Some((_, width)) = wanted.get_mut(paths[at]) else {
+                continue;
+            };
+            let name = classes[at].rsplit('.').next().unwrap_or_default();
+            // The mean has one element in that dimension.
+            if (name.ends_with("RMSNorm") || name.ends_with("LayerNorm"))
+                && let Some(last) = self.made(group).and_then(|shape| shape.last().cloned())
+                && last != Dim::ONE
+            {
+                *width = Some(last);
+            }
+        }
+        let mut out = Vec::new();
+        for (name, width) in wanted.into_values() {
+            if let Some(width) = width {
+                found.insert(name, vec![width]);
+                out.push(name);
+            }
+        }
+        out
     }
 
     /// How many gates the recurrent cell at a path has.

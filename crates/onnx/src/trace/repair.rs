@@ -24,12 +24,15 @@ pub(super) fn operands(
         let argument = arguments.get(at).filter(|_| !unresolved.contains(&at))?;
         shape(&argument.value)
     };
+    let current = |at: usize| shape(&arguments.get(at)?.value);
     let out = shape(output);
     let wanted: Vec<(usize, Option<Shape>)> = unresolved
         .iter()
         .map(|at| {
             let shape = match op {
-                "aten.scaled_dot_product_attention" => attention(*at, &known, out.as_ref()),
+                "aten.scaled_dot_product_attention" => {
+                    attention(*at, &known, &current, out.as_ref())
+                }
                 "aten.linear" => linear(*at, &known, out.as_ref()),
                 "aten.matmul" | "aten.bmm" | "aten.mm" => product(*at, &known, out.as_ref()),
                 _ => None,
@@ -66,12 +69,30 @@ fn with_last(shape: &[Dim], last: &Dim) -> Option<Shape> {
 fn attention(
     at: usize,
     known: &dyn Fn(usize) -> Option<Shape>,
+    current: &dyn Fn(usize) -> Option<Shape>,
     out: Option<&Shape>,
 ) -> Option<Shape> {
+    // What has been repeated for each head has the heads of the query, however it is seen now.
+    let repeated = |width: &Dim| {
+        let query = known(0).or_else(|| out.cloned())?;
+        let heads = query.get(..query.len().checked_sub(2)?)?;
+        let elements = Dim::product(&current(at)?);
+        let others = Dim::product(heads) * width;
+        let length = elements.floor_div(&others);
+        let mut shape = heads.to_vec();
+        shape.extend([length.clone(), width.clone()]);
+        (others != Dim::ZERO && length * others == elements).then_some(shape)
+    };
     match at {
         0 => with_last(out?, known(1)?.last()?),
-        1 => with_last(&known(2)?, known(0)?.last()?),
-        2 => with_last(&known(1)?, out?.last()?),
+        1 => match known(2) {
+            Some(value) => with_last(&value, known(0)?.last()?),
+            None => repeated(known(0)?.last()?),
+        },
+        2 => match known(1) {
+            Some(key) => with_last(&key, out?.last()?),
+            None => repeated(out?.last()?),
+        },
         // The mask is added to the scores.
         3 => {
             let (query, key) = (known(0)?, known(1)?);
@@ -109,5 +130,38 @@ fn product(
             Some(shape)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modelcost_core::dtype::DType;
+    use modelcost_core::trace::Passed;
+
+    /// A key and a value of two heads that are repeated for a query of four: the file has them before the view that
+    /// joins the two dimensions.
+    #[test]
+    fn repeated_heads() {
+        let mut builder = TraceBuilder::new("test", "onnx");
+        let mut tensor = |sizes: &[i64]| {
+            let shape = sizes.iter().map(|size| Dim::from(*size)).collect();
+            Value::Tensor(builder.tensor(Some(shape), Some(DType::Float32), Origin::Constant))
+        };
+        let (query, output) = (tensor(&[2, 4, 12, 16]), tensor(&[2, 4, 12, 16]));
+        let (key, value) = (tensor(&[2, 2, 2, 9, 16]), tensor(&[2, 2, 2, 9, 16]));
+        let mut arguments =
+            [("query", query), ("key", key), ("value", value)].map(|(name, value)| Argument {
+                name: name.into(),
+                value,
+                passed: Passed::Position,
+            });
+        let op = "aten.scaled_dot_product_attention";
+        operands(&mut builder, op, &mut arguments, &output, &[1, 2]);
+        for argument in &arguments[1..] {
+            let id = argument.value.tensor().unwrap();
+            let shape = builder.trace().tensor(id).shape.clone().unwrap();
+            assert_eq!(shape, [2, 4, 9, 16].map(Dim::from), "{}", argument.name);
+        }
     }
 }

@@ -450,6 +450,8 @@ mod tests {
         let split = strides(&[2, 12], &[1, 2], &[2, 3, 4]);
         assert_eq!(split, Some(dims(&[1, 8, 2])));
         assert_eq!(strides(&[2, 3], &[3, 1], &[6]), Some(dims(&[1])));
+        let image = strides(&[1, 64, 256], &[16384, 1, 64], &[1, 64, 16, 16]);
+        assert_eq!(image, Some(dims(&[64, 1, 1024, 64])));
     }
 
     #[test]

@@ -33,6 +33,20 @@ fn is_leaf(trace: &Trace, module: ModuleId) -> bool {
     trace.module(module).children.is_empty()
 }
 
+/// The class of a leaf of the user's own that has parameters, where the file does not say that nothing is inside it.
+fn open_leaf(trace: &Trace) -> Option<&str> {
+    let own = |class: &str| !class.starts_with("torch.") && !class.starts_with("torchvision.");
+    let mut modules = trace.modules.iter().filter(|_| trace.idle_unknown);
+    let open = modules.find(|module| {
+        let has = module
+            .parameters
+            .iter()
+            .any(|(_, parameter)| parameter.is_some());
+        has && module.children.is_empty() && own(&module.class.name)
+    })?;
+    Some(open.class.short_name())
+}
+
 /// `total += torch.Tensor([count])`, by every hook.
 fn add(total: Dim, count: Dim, hooks: &Dim) -> Dim {
     let count = float32(count);
@@ -112,6 +126,12 @@ impl Convention for Leaves {
         }
         report.set_count(trace, total)?;
         report.params = Some(params);
+        if let Some(class) = open_leaf(trace) {
+            let note = format!(
+                "the file leaves out modules that change nothing; a {class} that holds one is no leaf, and is taken to hold none"
+            );
+            report.fidelity.note(Level::Reconstructed, note);
+        }
         report.layers = layers(trace, |module| {
             if is_leaf(trace, module) {
                 (
@@ -129,5 +149,29 @@ impl Convention for Leaves {
         let call = entry.call;
         let scope = ThopScope(CallScope { trace, call });
         Some(self.formula(entry)?.with_values(&scope))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modelcost_core::dtype::DType;
+    use modelcost_core::trace::{Class, Module, TraceBuilder};
+
+    #[test]
+    fn a_leaf_that_may_hold_something() {
+        let mut builder = TraceBuilder::new("test", "onnx");
+        let own = builder.module(Module {
+            class: Class::new("net.NormAct"),
+            ..Module::default()
+        });
+        let shape = vec![Dim::from(8)];
+        builder.parameter(own, "weight", "weight", shape, DType::Float32);
+        let mut trace = builder.finish();
+        assert_eq!(open_leaf(&trace), None);
+        trace.idle_unknown = true;
+        assert_eq!(open_leaf(&trace), Some("NormAct"));
+        trace.modules[0].class = Class::new("torch.nn.BatchNorm2d");
+        assert_eq!(open_leaf(&trace), None);
     }
 }

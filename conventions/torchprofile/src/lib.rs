@@ -138,6 +138,16 @@ fn multiplies_in_argument(line: &str) -> bool {
     false
 }
 
+/// Whether a class of torchvision computes with sizes in functions that its forward calls, which no line shows.
+fn hides_sizes(class: &str) -> bool {
+    [
+        "torchvision.models.optical_flow.",
+        "torchvision.models.video.swin_transformer.",
+    ]
+    .iter()
+    .any(|module| class.starts_with(module))
+}
+
 /// Whether source lines use sizes, of classes whose arithmetic on them is not known.
 fn lines_name_sizes(trace: &Trace) -> bool {
     let uses = |line: &str| {
@@ -149,7 +159,7 @@ fn lines_name_sizes(trace: &Trace) -> bool {
     trace.lines.iter().any(|(call, line)| {
         let class = &trace.module(trace.enclosing_module(*call)).class.name;
         let known = class.starts_with("torch.") || jit::knows_sizes(trace, *call);
-        !known && uses(line)
+        !known && (uses(line) || hides_sizes(class))
     })
 }
 

@@ -201,3 +201,21 @@ pub fn output(class: &Class, root: &Class, made: &[TensorId]) -> Option<Value> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detectors_return_dictionaries() {
+        let class = |name: &str| Class::new(name);
+        let made = [TensorId::new(0), TensorId::new(1)];
+        let head = class("torchvision.models.detection.retinanet.RetinaNetHead");
+        let returned = output(&head, &class("net.Detector"), &made);
+        assert!(matches!(returned, Some(Value::Dict(items)) if items.len() == 2));
+        assert_eq!(
+            output(&class("net.Head"), &class("net.Detector"), &made),
+            None
+        );
+    }
+}

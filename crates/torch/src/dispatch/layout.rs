@@ -184,7 +184,10 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
             }
             Some(out)
         }
-        "view" | "reshape" | "flatten" | "unflatten" | "squeeze" | "view_as" | "reshape_as" => {
+        // Where a file leaves out copies, what is seen in another shape has been copied before.
+        "view" | "reshape" | "flatten" | "unflatten" | "squeeze" | "view_as" | "reshape_as"
+            if !trace.views_unknown =>
+        {
             viewed(trace.tensor(input).shape.as_ref()?, &of()?, shape)
         }
         _ if CHANNELS_LAST.contains(&name) => {

@@ -20,7 +20,7 @@ macro_rules! over {
     };
 }
 
-pub(super) static FUNCTIONS: [Entry; 41] = [
+pub(super) static FUNCTIONS: [Entry; 45] = [
     over!("sum", typed, "The sum over dimensions, or over all."),
     over!("mean", typed, "The mean over dimensions, or over all."),
     over!("prod", typed, "The product over a dimension, or over all."),
@@ -87,6 +87,30 @@ pub(super) static FUNCTIONS: [Entry; 41] = [
         "cumprod(input, dim, *, dtype=None)",
         "aten.cumprod(input, dim, dtype=dtype)",
         "Products up to each element.",
+    ),
+    Entry::line(
+        BOTH,
+        "det(input)",
+        "aten.det(input)",
+        "Determinants of square matrices.",
+    ),
+    Entry::line(
+        BOTH,
+        "logdet(input)",
+        "aten.logdet(input)",
+        "Logarithms of determinants.",
+    ),
+    Entry::line(
+        BOTH,
+        "slogdet(input)",
+        "aten.slogdet(input)",
+        "Signs of determinants, and the logarithms of what they are without.",
+    ),
+    Entry::line(
+        BOTH,
+        "inverse(input)",
+        "aten.inverse(input)",
+        "Inverses of square matrices.",
     ),
     Entry::line(
         BOTH,

@@ -8,7 +8,7 @@ use super::{Entry, Op, broadcast, compatible, row};
 use crate::error::Result;
 use crate::show;
 
-pub(super) static OPERATORS: [Entry; 8] = [
+pub(super) static OPERATORS: [Entry; 12] = [
     row("tensordot(self, other, dims_self, dims_other)", tensordot),
     row("inner(self, other)", inner),
     row("vdot(self, other)", |op| vectors(op, "other")),
@@ -23,7 +23,36 @@ pub(super) static OPERATORS: [Entry; 8] = [
     row("addbmm(self, batch1, batch2, *, beta=1, alpha=1)", addbmm),
     row("linalg_multi_dot(tensors)", chain),
     row("linalg_vecdot(x, y, *, dim=-1)", vecdot),
+    row("det(self)", determinant),
+    row("logdet(self)", determinant),
+    row("slogdet(self)", |op| {
+        let (sign, logarithm) = (determinant(op)?, determinant(op)?);
+        Ok(Value::Tuple(vec![sign, logarithm]))
+    }),
+    row("inverse(self)", |op| {
+        square(op)?;
+        let shape = op.shape("self")?;
+        op.like("self", shape)
+    }),
 ];
+
+/// The sizes before those of square matrices.
+fn square(op: &mut Op<'_>) -> Result<Shape> {
+    let shape = op.shape("self")?;
+    match shape.as_slice() {
+        [batch @ .., rows, columns] if compatible(rows, columns) => Ok(batch.to_vec()),
+        _ => Err(op.error(format!(
+            "takes square matrices, not {}",
+            show::shape(&shape)
+        ))),
+    }
+}
+
+/// One number for each matrix.
+fn determinant(op: &mut Op<'_>) -> Result<Value> {
+    let batch = square(op)?;
+    op.like("self", batch)
+}
 
 fn cannot(op: &Op<'_>, a: &Shape, b: &Shape) -> crate::TorchError {
     op.error(format!(
@@ -130,4 +159,37 @@ fn vecdot(op: &mut Op<'_>) -> Result<Value> {
         shape.remove(dim);
     }
     op.like("x", shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::Arguments;
+    use crate::tracer::Tracer;
+    use modelcost_core::dtype::DType;
+
+    #[test]
+    fn determinants_are_of_square_matrices() {
+        let mut tracer = Tracer::new("test", "toml");
+        let mut call = |sizes: &[i64], name: &str| {
+            let shape = sizes.iter().map(|size| Dim::from(*size)).collect();
+            let input = tracer.input("x", shape, DType::Float32);
+            let arguments = Arguments {
+                positional: vec![Value::Tensor(input)],
+                keyword: Vec::new(),
+            };
+            let output = tracer.call_function(name, &arguments, None)?;
+            let shapes = output.tensors().into_iter();
+            let shapes = shapes.map(|id| tracer.builder.trace().tensor(id).shape.clone());
+            Ok::<_, crate::TorchError>(shapes.collect::<Vec<_>>())
+        };
+        let three = Some(vec![Dim::from(3)]);
+        assert_eq!(
+            call(&[3, 6, 6], "torch.slogdet").unwrap(),
+            [three.clone(), three]
+        );
+        let square = Some([4, 4].map(Dim::from).to_vec());
+        assert_eq!(call(&[4, 4], "torch.inverse").unwrap(), [square]);
+        assert!(call(&[4, 3], "torch.det").is_err());
+    }
 }

@@ -1,5 +1,5 @@
-//! Functions that exporters take apart (`corpus/zoo_dec.py`) and styles of models (`corpus/zoo_wide.py`), as
-//! programs and as ONNX: whatever a tool printed for the live model, an answer that calls itself exact is equal.
+//! Functions that exporters take apart (`corpus/zoo_dec.py`), styles of models (`corpus/zoo_wide.py`) and research
+//! code (`corpus/zoo_res.py`), as programs and as ONNX: whatever a tool printed for the live model, an answer that calls itself exact is equal.
 //! The numbers are those of the tools with torch 2.15.0.
 
 #![allow(clippy::unwrap_used)]
@@ -90,6 +90,19 @@ fn styles_of_models() {
             ("raw.onnx", 90),
             ("dyn.onnx", 80),
             ("leg.onnx", 70),
+        ],
+    );
+}
+
+#[test]
+fn research_code() {
+    exact_answers_are_equal(
+        "res",
+        [
+            ("pt2", 95),
+            ("raw.onnx", 80),
+            ("dyn.onnx", 45),
+            ("leg.onnx", 45),
         ],
     );
 }

@@ -60,31 +60,38 @@ const BUDGET_KEYS: [(&str, &str); 2] = [
 ];
 
 /// The keys of the tables of a spec.
-const SPEC_TABLES: [(&str, &str); 6] = [
+const SPEC_TABLES: [(&str, &str); 9] = [
     ("model", "the name and inputs of the model"),
     ("layers", "the model's layers, in turn"),
     ("modules", "modules that layers call by name"),
+    ("parameters", "tensors of the model's own that are trained"),
+    ("buffers", "tensors of the model's own that are not"),
+    ("tie", "parameters that share storage"),
     ("variables", "names for numbers"),
     ("budget", "limits that the model is to keep"),
     ("block", "a module with parameters, used by name"),
 ];
-const MODEL_KEYS: [(&str, &str); 8] = [
+const MODEL_KEYS: [(&str, &str); 10] = [
     ("name", "the model's name"),
     ("input", "the shape of the input, or a table of inputs"),
     ("output", "what the model returns, if not its last layer"),
     ("class", "the class that tools are to see"),
+    ("base", "the class it derives from"),
     ("tie", "parameters that share storage"),
     ("freeze", "parameters that are not trained"),
+    ("sizes", "what its forward computes with sizes"),
     ("reconstructed", "what was put back, a sentence each"),
     ("partial", "what the spec does not say, a sentence each"),
 ];
-const BLOCK_KEYS: [(&str, &str); 6] = [
+const BLOCK_KEYS: [(&str, &str); 8] = [
     ("args", "the parameters of its constructor"),
     ("input", "the parameters of its forward"),
     ("output", "what it returns, if not its last layer"),
     ("class", "the class that tools are to see"),
     ("base", "the class it derives from"),
+    ("tie", "parameters that share storage"),
     ("freeze", "parameters that are not trained"),
+    ("sizes", "what its forward computes with sizes"),
 ];
 
 /// The table that the end of a text is in: `layers`, `block.Bottleneck`.

@@ -6,6 +6,8 @@
 //! many of the answers were about the text with the keystroke in it, the others being what stood there before; `settled`
 //! is when the client has everything: diagnostics, and hints again where they came from before.
 //!
+//! `there and back` is the time of an answer that takes no work, in the same run: what the machine takes for itself.
+//!
 //! `MODELCOST_ONNX` names an ONNX file to open in place of the one that is made here.
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -26,12 +28,15 @@ use serde_json::{Value, json};
 
 const URI: &str = "file:///bench/deep.toml";
 const KEYSTROKES: usize = 300;
+/// Between two keystrokes.
+const PAUSE: Duration = Duration::from_millis(5);
 
 fn main() {
     println!(
         "{:<28}{:>10}{:>10}{:>10}{:>8}{:>10}{:>10}",
         "keystroke to hints", "median", "p99", "max", "fresh", "settled", "p99"
     );
+    there_and_back();
     for layers in [100, 1_000, 10_000] {
         keystrokes(layers);
     }
@@ -59,6 +64,18 @@ fn spec(layers: usize) -> Vec<String> {
     lines
 }
 
+fn there_and_back() {
+    let mut client = Typist::start();
+    let mut times = Vec::new();
+    for id in 2..KEYSTROKES + 2 {
+        std::thread::sleep(PAUSE);
+        let start = Instant::now();
+        client.request(id, "completionItem/resolve", json!({ "label": "" }));
+        times.push(start.elapsed());
+    }
+    print("there and back", times, None);
+}
+
 fn keystrokes(layers: usize) {
     let mut lines = spec(layers);
     let mut client = Typist::start();
@@ -80,7 +97,7 @@ fn keystrokes(layers: usize) {
             "3"
         };
         lines[line].replace_range(column..column + 1, with);
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(PAUSE);
         let start = Instant::now();
         let answer = client.keystroke(version, line, column, with);
         times.push(start.elapsed());
@@ -170,7 +187,17 @@ impl Typist {
             json!({ "jsonrpc": "2.0", "method": "textDocument/didChange", "params": change }),
             json!({ "jsonrpc": "2.0", "id": version, "method": "textDocument/inlayHint", "params": hints }),
         ]);
-        self.read(|head| head.method.is_none() && head.id == Some(version.into()))
+        self.answer(version)
+    }
+
+    /// Asks for something and waits for the answer.
+    fn request(&mut self, id: usize, method: &str, params: Value) -> Vec<u8> {
+        self.send(&[json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })]);
+        self.answer(id)
+    }
+
+    fn answer(&mut self, id: usize) -> Vec<u8> {
+        self.read(|head| head.method.is_none() && head.id == Some(id.into()))
     }
 
     /// Waits for the diagnostics of a version.

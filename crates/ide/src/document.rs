@@ -163,6 +163,12 @@ impl Document {
         }
     }
 
+    /// What is known of a text of which, after an edit, the lines in view are read first.
+    pub(crate) fn read_in_part(&self) -> Option<&Analysis> {
+        let state = self.state.as_ref().filter(|_| self.took >= LIGHT)?;
+        state.content.spec()
+    }
+
     /// Whether the text is yet to be read, and that takes so long.
     fn takes(&self, time: Duration, dims: &Dims) -> bool {
         let is_known = |state: &State| state.content.dims() == dims;

@@ -21,9 +21,6 @@ use crate::text::Buffer;
 /// all.
 pub const MAX_TEXT: usize = 8 << 20;
 
-/// Of a text that takes longer to read, the lines in view are read first.
-const LIGHT: Duration = Duration::from_micros(400);
-
 /// A text that takes longer to read is read in the background, where someone would have to wait for it.
 const HEAVY: Duration = Duration::from_millis(2);
 
@@ -163,22 +160,16 @@ impl Document {
         }
     }
 
-    /// What is known of a text of which, after an edit, the lines in view are read first.
-    pub(crate) fn read_in_part(&self) -> Option<&Analysis> {
-        let state = self.state.as_ref().filter(|_| self.took >= LIGHT)?;
-        state.content.spec()
-    }
-
-    /// Whether the text is yet to be read, and that takes so long.
-    fn takes(&self, time: Duration, dims: &Dims) -> bool {
+    /// Whether the text is yet to be read, and that takes long.
+    fn is_long(&self, dims: &Dims) -> bool {
         let is_known = |state: &State| state.content.dims() == dims;
-        let may_wait = self.kind != Kind::Toml || self.took < time || self.good.is_none();
+        let may_wait = self.kind != Kind::Toml || self.took < HEAVY || self.good.is_none();
         !may_wait && !self.state.as_ref().is_some_and(is_known)
     }
 
     /// Whether the text is not read yet, nor about to be.
     pub(crate) fn is_unread(&mut self, dims: &Dims) -> bool {
-        if !self.takes(LIGHT, dims) {
+        if !self.is_long(dims) {
             return false;
         }
         let reading = self
@@ -197,7 +188,7 @@ impl Document {
         background: &Background,
         until: Instant,
     ) -> bool {
-        if !self.takes(HEAVY, dims) {
+        if !self.is_long(dims) {
             return true;
         }
         if self

@@ -151,18 +151,10 @@ impl Workspace {
         }
     }
 
-    /// Throws away what is of no more use, and counts what the next keystroke is compared with: to be called when nobody
-    /// waits for an answer.
+    /// Throws away what is of no more use: to be called when nobody waits for an answer.
     pub fn tidy(&mut self) {
         for document in self.documents.values_mut() {
             document.tidy(self.background.as_ref());
-        }
-        for (uri, document) in &self.documents {
-            if let Some(analysis) = document.read_in_part()
-                && let Some(convention) = self.convention_ahead(uri)
-            {
-                analysis.count(convention);
-            }
         }
     }
 

@@ -164,6 +164,33 @@ class Seq(nn.Module):
         y, h = self.rnn(x)
         return self.head(y), self.head(y[:, -1]), self.tail(F.relu(y)), h
 
+class Attentions(nn.Module):
+    """Attention on keys and queries that are turned, and on one head that is repeated for two."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.one = nn.Linear(8, 8)
+
+    def heads(self, x):
+        return x.view(2, 5, 2, 4).transpose(1, 2)
+
+    def turned(self, x):
+        return x.transpose(1, 2).contiguous().view(2, 2, 4, 5).transpose(2, 3)
+
+    def forward(self, x):
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        plain = F.scaled_dot_product_attention(self.heads(q), self.heads(k), self.heads(v))
+        key = F.scaled_dot_product_attention(self.heads(q), self.turned(k), self.heads(v))
+        query = F.scaled_dot_product_attention(self.turned(q), self.heads(k), self.heads(v))
+        one, other = self.one(x).view(2, 5, 2, 1, 4).permute(2, 0, 3, 1, 4)
+        # The optimizer takes out the part of the query that has no elements and the view of the key.
+        rotated = torch.cat([self.heads(q) * 2, self.heads(q)[..., 4:]], -1)
+        key_of_two, value_of_two = (t[:, :, None].expand(2, 1, 2, 5, 4).reshape(2, 2, 5, 4) for t in (one, other))
+        shared = F.scaled_dot_product_attention(rotated, key_of_two, value_of_two)
+        return plain + key + query + shared
+
+
 def r(*shapes):
     return lambda: tuple(torch.randn(*s) for s in shapes)
 
@@ -181,6 +208,7 @@ MODELS = {
     "dec/bags": (Bags, lambda: (torch.randint(1, 20, (3, 5)),)),
     "dec/products": (Products, r((6, 12))),
     "dec/slices": (Slices, r((3, 12))),
+    "dec/attentions": (Attentions, r((2, 5, 8))),
     "dec/residual": (Residual, r((2, 4, 6, 6))),
     "dec/lstm_first": (lambda: Seq(nn.LSTM), r((2, 5, 6))),
     "dec/gru_first": (lambda: Seq(nn.GRU, bidirectional=True), r((2, 5, 6))),

@@ -138,7 +138,9 @@ fn multiplies_in_argument(line: &str) -> bool {
     false
 }
 
-/// Whether a class of torchvision computes with sizes in functions that its forward calls, which no line shows.
+/// Whether a class of torchvision computes with sizes in functions that its forward calls, which no line shows:
+/// `grid_sample` and `upsample_flow` of models/optical_flow/_utils.py, `shifted_window_attention_3d` of
+/// models/video/swin_transformer.py (torchvision 0.29.2).
 fn hides_sizes(class: &str) -> bool {
     [
         "torchvision.models.optical_flow.",

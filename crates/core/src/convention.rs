@@ -119,9 +119,6 @@ pub struct Info {
     /// Which calls its answer depends on; those of its rules where it does not say.
     #[serde(default)]
     pub sees: Vec<Layer>,
-    /// Whether it goes back through the model, so that what a layer costs depends on the layers after it.
-    #[serde(default)]
-    pub backward: bool,
 }
 
 /// How likely a figure of unknown origin is to come from a convention, the likeliest first.

@@ -51,6 +51,7 @@ pub fn shares_storage(operator: &str) -> bool {
 
 /// Operators whose result shares the storage of their first argument.
 const SHARING: &[&str] = &[
+    "adjoint",
     "alias",
     "as_strided",
     "chunk",
@@ -59,11 +60,14 @@ const SHARING: &[&str] = &[
     "expand",
     "expand_as",
     "flatten",
+    "mH",
+    "mT",
     "movedim",
     "narrow",
     "numpy_T",
     "permute",
     "reshape",
+    "reshape_as",
     "select",
     "slice",
     "split",

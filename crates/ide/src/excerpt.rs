@@ -18,6 +18,7 @@ use std::sync::Arc;
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
+use modelcost_core::fidelity;
 use modelcost_core::trace::{TensorId, Trace};
 use modelcost_core::value::Value;
 use modelcost_spec::{Document, Input, Key, Layer, LayerId, Memo};
@@ -82,7 +83,7 @@ pub(crate) fn read(
     if settings.share || !settings.enabled {
         return None;
     }
-    let again = match convention.info().backward {
+    let again = match convention.info().sees.contains(&fidelity::Layer::Gradients) {
         true => usize::MAX,
         false => CHECKED,
     };

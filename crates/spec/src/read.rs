@@ -247,26 +247,26 @@ impl Reader {
             "parameters" => self.tensors(value, false, body),
             "buffers" => self.tensors(value, true, body),
             "tie" => self.ties(value, "", body),
-            "freeze" => match &value.kind {
-                NodeKind::Array(items) => {
-                    body.freeze = items
-                        .iter()
-                        .filter_map(|item| self.name(item, "the path of what is frozen"))
-                        .collect();
-                }
-                _ => self.wrong_kind(value, "'freeze'", "an array of paths"),
-            },
-            "sizes" => match &value.kind {
-                NodeKind::Array(items) => {
-                    body.sizes = items
-                        .iter()
-                        .filter_map(|item| self.name(item, "a line of Python"))
-                        .collect();
-                }
-                _ => self.wrong_kind(value, "'sizes'", "an array of lines of Python"),
-            },
+            "freeze" => {
+                body.freeze = self.names(value, "'freeze'", "paths", "the path of what is frozen");
+            }
+            "sizes" => {
+                body.sizes = self.names(value, "'sizes'", "lines of Python", "a line of Python");
+            }
             _ => {}
         }
+    }
+
+    /// An array of strings; `each` says what one of them is.
+    fn names(&mut self, value: &Node, key: &str, all: &str, each: &str) -> Vec<Ident> {
+        let NodeKind::Array(items) = &value.kind else {
+            self.wrong_kind(value, key, &format!("an array of {all}"));
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(|item| self.name(item, each))
+            .collect()
     }
 
     fn layers(&mut self, node: &Node, parent: Option<LayerId>) -> Layers {

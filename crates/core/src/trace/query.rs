@@ -77,15 +77,13 @@ impl Trace {
 
     /// The module whose forward makes a call: the nearest module call around it, or itself.
     pub fn enclosing_module(&self, id: CallId) -> ModuleId {
-        let mut at = Some(id);
-        while let Some(current) = at {
-            let call = self.call(current);
-            if let Target::Module(module) = call.target {
-                return module;
-            }
-            at = call.parent;
+        match self
+            .module_call_around(id)
+            .map(|around| &self.call(around).target)
+        {
+            Some(Target::Module(module)) => *module,
+            _ => Trace::ROOT,
         }
-        Trace::ROOT
     }
 
     /// The nearest call of a module around a call, or itself.

@@ -10,7 +10,7 @@ use modelcost_core::value::Value;
 use modelcost_torch::Output;
 
 use super::call::Given;
-use super::tensors::{check_numel, check_size};
+use super::tensors::{check_numel, size};
 use super::{Result, Run, arithmetic, error};
 use crate::catalogue;
 
@@ -93,13 +93,8 @@ fn said(value: &Value, span: Span) -> Result<Output> {
 
 fn shape(sizes: &[Value], span: Span) -> Result<Shape> {
     let mut shape = Shape::with_capacity(sizes.len());
-    for size in sizes {
-        let Some(size) = size.int() else {
-            let found = arithmetic::describe(size);
-            return error(format!("a size is an integer, not {found}"), span);
-        };
-        check_size(&size, span)?;
-        shape.push(size);
+    for value in sizes {
+        shape.push(size(value, span)?);
     }
     check_numel(&shape, span)?;
     Ok(shape)

@@ -5,6 +5,7 @@ use modelcost_core::dtype::DType;
 use modelcost_core::expr::{Ident, Span};
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::Shape;
+use modelcost_core::value::Value;
 
 use super::scope::Binding;
 use super::{Context, Result, Run, Val, error};
@@ -68,21 +69,23 @@ impl<'d> Run<'d> {
         let mut shape = Shape::with_capacity(sizes.len());
         for size in sizes {
             let value = self.data(&size.value, context)?;
-            let Some(dim) = value.int() else {
-                let found = super::arithmetic::describe(&value);
-                return error(
-                    format!("a size is an integer, not {found}"),
-                    size.value.span,
-                );
-            };
-            check_size(&dim, size.value.span)?;
-            shape.push(dim);
+            shape.push(self::size(&value, size.value.span)?);
         }
         if let (Some(first), Some(last)) = (sizes.first(), sizes.last()) {
             check_numel(&shape, first.value.span.to(last.value.span))?;
         }
         Ok(shape)
     }
+}
+
+/// A possible size of a dimension.
+pub(super) fn size(value: &Value, span: Span) -> Result<Dim> {
+    let Some(dim) = value.int() else {
+        let found = super::arithmetic::describe(value);
+        return error(format!("a size is an integer, not {found}"), span);
+    };
+    check_size(&dim, span)?;
+    Ok(dim)
 }
 
 /// A size must be a possible one.

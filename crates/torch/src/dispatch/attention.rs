@@ -34,11 +34,9 @@ fn fused(d: &Dispatch<'_>, query: &Shape, key: &Shape, value: &Shape) -> Option<
     // A batch of three dimensions has heads in the place of the batch.
     let same_batch = rank == 3 || query[0] == key[0] && query[0] == value[0];
     let some = |shape: &Shape| shape.iter().all(|dim| *dim != Dim::ZERO);
-    // An optimizer that merges views gives the kernel a key that is turned already.
-    let merged = d.trace().views_unknown;
     let dense = ["query", "key", "value"].iter().all(|name| {
         d.tensor(name)
-            .is_some_and(|id| merged || last_is_dense(d.trace(), id))
+            .is_some_and(|id| last_is_dense(d.trace(), id))
     });
     Some(same_width && same_batch && dense && some(query) && some(key) && some(value))
 }

@@ -4,6 +4,7 @@
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{Call, CallId, Origin, Shape, Target, TensorId, Trace};
 use modelcost_core::value::Value;
+use modelcost_core::views::shares_storage;
 
 /// The strides of a tensor whose elements follow one another.
 pub fn dense_strides(shape: &[Dim]) -> Shape {
@@ -207,44 +208,11 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
 
 /// Whether the layout of a tensor is that of a function of what an operator is given, as far as is known here.
 pub fn follows(operator: &str) -> bool {
-    FOLLOWING.contains(&operator)
+    operator == "contiguous"
+        || operator != "as_strided" && shares_storage(operator)
         || CHANNELS_LAST.contains(&operator)
         || ELEMENTWISE.contains(&operator.trim_end_matches('_'))
 }
-
-/// Operators that look at their input differently.
-const FOLLOWING: &[&str] = &[
-    "adjoint",
-    "alias",
-    "chunk",
-    "contiguous",
-    "detach",
-    "expand",
-    "expand_as",
-    "flatten",
-    "mH",
-    "mT",
-    "narrow",
-    "numpy_T",
-    "permute",
-    "reshape",
-    "select",
-    "slice",
-    "split",
-    "split_with_sizes",
-    "squeeze",
-    "swapaxes",
-    "swapdims",
-    "t",
-    "tensor_split",
-    "transpose",
-    "unbind",
-    "unflatten",
-    "unsqueeze",
-    "reshape_as",
-    "view",
-    "view_as",
-];
 
 /// Operators that return channels last what they are given channels last, and everything else dense
 /// (`suggest_memory_format` of c10/core/TensorImpl.h, as each asks for it; tried with torch 2.15.0 on a CPU).

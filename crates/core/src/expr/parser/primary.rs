@@ -36,14 +36,7 @@ impl Parser {
                     span,
                 };
             } else if self.eat("[") {
-                let mut indices = Vec::new();
-                while !matches!(self.peek(), Token::Punct("]") | Token::End) {
-                    indices.push(self.index());
-                    if !self.eat(",") {
-                        break;
-                    }
-                }
-                self.expect("]");
+                let indices = self.until_bracket(Parser::index);
                 let span = expr.span.to(self.previous_end());
                 expr = Expr {
                     kind: ExprKind::Subscript(Box::new(expr), indices),
@@ -183,17 +176,23 @@ impl Parser {
     fn list(&mut self) -> Expr {
         let start = self.span();
         self.bump();
+        let items = self.until_bracket(Parser::test);
+        Expr {
+            kind: ExprKind::List(items),
+            span: start.to(self.previous_end()),
+        }
+    }
+
+    /// Items with commas between them, and the `]` behind them.
+    fn until_bracket(&mut self, item: impl Fn(&mut Parser) -> Expr) -> Vec<Expr> {
         let mut items = Vec::new();
         while !matches!(self.peek(), Token::Punct("]") | Token::End) {
-            items.push(self.test());
+            items.push(item(self));
             if !self.eat(",") {
                 break;
             }
         }
         self.expect("]");
-        Expr {
-            kind: ExprKind::List(items),
-            span: start.to(self.previous_end()),
-        }
+        items
     }
 }

@@ -149,7 +149,7 @@ impl<'a> Assembly<'_, 'a> {
             self.standing
                 .extend(group.steps.iter().map(|step| (*step, stack)));
         }
-        let mut spare = self.spare(group);
+        let mut spare = self.spare(&op, group);
         let unresolved = self.unresolved(group);
         let mut arguments = self.arguments(&op, group, &mut spare);
         let output = self.output(group, &op);
@@ -230,8 +230,13 @@ impl<'a> Assembly<'_, 'a> {
             .lines
             .entry((op.clone(), line, frame, stack))
             .or_default();
-        let mut made = origin::made(&op, line, *turn);
+        let own = *turn;
         turn.before += 1;
+        let mut made = origin::made(&op, line, own);
+        let whole = || SmolStr::from(format!("aten.{}", made.name));
+        if made.composite && self.lines.contains_key(&(whole(), line, frame, stack)) {
+            made = origin::beside(&op, line, own);
+        }
         if made.open {
             self.builder.trace_mut().fidelity.doubt(
                 &[Layer::Functions, Layer::Operators],

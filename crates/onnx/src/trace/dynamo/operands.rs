@@ -201,23 +201,56 @@ impl<'a> Assembly<'_, 'a> {
             .collect()
     }
 
-    /// The tensors of a group's inputs that no argument names.
-    pub fn spare(&self, group: &Group<'a>) -> Vec<ValueId> {
+    /// The tensors of a group's inputs that no argument names, in the order of the arguments as far as that is known.
+    pub fn spare(&self, op: &str, group: &Group<'a>) -> Vec<ValueId> {
         let named = lost::named(group);
         let parameters: HashSet<TensorId> = named
             .iter()
             .filter_map(|name| self.scope.get(name)?.tensor())
             .collect();
-        outside(self.program, group)
+        let mut spare = outside(self.program, group);
+        spare.retain(|id| {
+            let value = self.program.value(*id);
+            let bound = self
+                .values
+                .get(*id)
+                .is_some_and(|t| parameters.contains(&t));
+            !named.contains(value.name) && !bound
+        });
+        if op == "aten.scaled_dot_product_attention" {
+            let order = self.factors(group);
+            let place = |id: &ValueId| order.iter().position(|factor| factor == id);
+            spare.sort_by_key(|id| place(id).unwrap_or(order.len()));
+        }
+        spare
+    }
+
+    /// What the nodes of an attention multiply: the query and the key in the first product, the value in the last. The
+    /// key is turned before anything is done with the query.
+    fn factors(&self, group: &Group<'a>) -> Vec<ValueId> {
+        let products = |at: &&usize| self.program.steps[**at].node.op_type == "MatMul";
+        let (first, last) = (
+            group.steps.iter().find(products),
+            group.steps.iter().rfind(products),
+        );
+        let factor = |step: Option<&usize>, side: usize| {
+            let input = *self.program.steps[*step?].inputs.get(side)?;
+            Some(self.given(group, input?))
+        };
+        [factor(first, 0), factor(first, 1), factor(last, 1)]
             .into_iter()
-            .filter(|id| {
-                let value = self.program.value(*id);
-                let bound = self
-                    .values
-                    .get(*id)
-                    .is_some_and(|t| parameters.contains(&t));
-                !named.contains(value.name) && !bound
-            })
+            .flatten()
             .collect()
+    }
+
+    /// What a value inside a group is made of: the first operand of each node before it, up to what the group is given.
+    fn given(&self, group: &Group<'a>, mut id: ValueId) -> ValueId {
+        while let Origin::Step(step, _) = self.program.value(id).origin
+            && group.steps.contains(&(step.0 as usize))
+            && let Some(Some(input)) = self.program.steps[step.0 as usize].inputs.first()
+        {
+            id = *input;
+        }
+        id
     }
 }

@@ -49,12 +49,21 @@ struct Way<'a> {
 /// The function that made an operator call, from its source line, which may name several functions
 /// that make it.
 pub(super) fn made<'a>(op: &'a str, line: &'a str, turn: Turn) -> Made<'a> {
+    found(op, line, turn, true)
+}
+
+/// As [`made`], where no function around the call can have made it: the line's has an operator of its own in the file.
+pub(super) fn beside<'a>(op: &'a str, line: &'a str, turn: Turn) -> Made<'a> {
+    found(op, line, turn, false)
+}
+
+fn found<'a>(op: &'a str, line: &'a str, turn: Turn, inside: bool) -> Made<'a> {
     let short = op.rsplit('.').next().unwrap_or(op);
     let known = ORIGINS.iter().find(|origin| origin.op == short);
     let plain = known.map_or(short, |origin| origin.name);
     let ways = ways(short, line);
     let mut open = false;
-    if let Some((kind, whole)) = taken_apart(line) {
+    if let Some((kind, whole)) = taken_apart(line).filter(|_| inside) {
         let after = ways.iter().filter(|way| way.end > whole.end).count();
         let before = ways.len() - after;
         open = turn.total > ways.len() && !ways.is_empty();
@@ -88,7 +97,7 @@ pub(super) fn made<'a>(op: &'a str, line: &'a str, turn: Turn) -> Made<'a> {
     }
     // As many calls as signs: those are what the line has beside the function.
     let signed = !ways.is_empty() && turn.total == ways.len();
-    if let Some((kind, name)) = around(short, line).filter(|_| !signed) {
+    if let Some((kind, name)) = around(short, line).filter(|_| inside && !signed) {
         return Made {
             kind,
             name,

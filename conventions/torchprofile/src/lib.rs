@@ -48,7 +48,9 @@ impl Convention for Torchprofile {
             let call = node.call;
             match node.role {
                 Role::Scalar { from_line } => {
-                    if let ("aten::mul", Some(rule)) = (node.kind.as_str(), self.product_rule()) {
+                    if let ("aten::mul" | "aten::mul_", Some(rule)) =
+                        (node.kind.as_str(), self.product_rule())
+                    {
                         if from_line {
                             let note = "products of sizes, which torchprofile counts, were read off the source lines";
                             report.fidelity.note(Level::Reconstructed, note);
@@ -162,8 +164,56 @@ fn lines_name_sizes(trace: &Trace) -> bool {
         let class = &trace.module(trace.enclosing_module(*call)).class.name;
         let known = class.starts_with("torch.") || jit::knows_sizes(trace, *call);
         !known && (uses(line) || hides_sizes(class))
+    }) || lines_hide_sizes(trace)
+}
+
+/// Whether a function that a user's forward calls, whose lines a program does not show, runs
+/// operators that take sizes.
+fn lines_hide_sizes(trace: &Trace) -> bool {
+    let mut lines = trace.lines.iter().peekable();
+    let mut line = "";
+    trace.calls().any(|(id, call)| {
+        while let Some((_, next)) = lines.next_if(|(first, _)| *first <= id) {
+            line = next;
+        }
+        let Target::Operator(name) = &call.target else {
+            return false;
+        };
+        let name = name.strip_prefix("aten.").unwrap_or(name);
+        let shows = |words: &[&str]| words.iter().any(|word| line.contains(word));
+        let hidden = match name {
+            "view" | "reshape" => !shows(&["view", "shape", "flatten", "->"]),
+            "slice" => !shows(&["[", "narrow", "chunk", "split"]),
+            "expand" => !shows(&["expand", "broadcast", "->", "repeat"]),
+            _ if name.starts_with("fft_") => !shows(&["fft"]),
+            _ => SIZED.contains(&name) && !shows(&[name]),
+        };
+        if !hidden || line.is_empty() || !jit::is_outermost(trace, call) {
+            return false;
+        }
+        let class = &trace.module(trace.enclosing_module(id)).class.name;
+        !is_library(class) && !jit::knows_sizes(trace, id)
     })
 }
+
+/// Operators that take sizes and are called by their own names.
+const SIZED: &[&str] = &[
+    "arange",
+    "full",
+    "linspace",
+    "narrow",
+    "new_full",
+    "new_ones",
+    "new_zeros",
+    "ones",
+    "pad",
+    "repeat",
+    "roll",
+    "tile",
+    "unflatten",
+    "unfold",
+    "zeros",
+];
 
 #[cfg(test)]
 mod tests {

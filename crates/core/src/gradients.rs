@@ -44,6 +44,7 @@ impl Gradients {
             if let Origin::Parameter(id) = tensor.origin {
                 self.requires[index] = trace.parameter(id).requires_grad;
             }
+            self.requires[index] |= tensor.wants_gradient;
         }
         for (id, call) in trace.calls() {
             if !is_step(trace, id, call) || !is_differentiable(call) {

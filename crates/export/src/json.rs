@@ -147,6 +147,8 @@ pub struct TensorMeta<'a> {
     pub requires_grad: bool,
     #[serde(borrow, default)]
     pub strides: Vec<SymInt<'a>>,
+    #[serde(borrow, default)]
+    pub storage_offset: Option<SymInt<'a>>,
 }
 
 /// A size: an integer or an expression in sympy's notation.

@@ -8,6 +8,7 @@ use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
 use crate::arguments::{bind, complete};
+use crate::autograd;
 use crate::classes;
 use crate::doubts::{Doubt, Doubts};
 use crate::flat::Flat;
@@ -485,6 +486,20 @@ impl<'e, 'a> Emitter<'e, 'a> {
         let Some(first) = group.first().map(|index| &nodes[*index]) else {
             return;
         };
+        let start = CallId::new(self.builder.trace().calls.len());
+        self.function(frame, class, group, first);
+        let trace = self.builder.trace_mut();
+        if autograd::own_backward(first, self.stacks).is_some() {
+            let end = CallId::new(trace.calls.len());
+            trace.applied.push((start, end));
+        }
+        if let Some(tensor) = group.last().and_then(|at| autograd::leaf(&nodes[*at])) {
+            trace.tensors[tensor.index()].wants_gradient = true;
+        }
+    }
+
+    fn function(&mut self, frame: usize, class: &Class, group: &[usize], first: &'e Flat<'a>) {
+        let nodes = self.nodes;
         let (line, stack_trace): (&'e str, &'e str) = (&first.line, &first.frame);
         let function_name = first.torch_fn.split_once(';').map_or("", |(_, name)| name);
         let statement = Some((frame, stack_trace));

@@ -54,6 +54,8 @@ pub enum Doubt {
     Fused,
     /// What a layer does is not divided among its parts.
     Flattened,
+    /// A layer computes in another way while it is exported.
+    Exported,
 }
 
 impl Doubt {
@@ -69,6 +71,7 @@ impl Doubt {
             Doubt::Recomputed | Doubt::Backward => &[Layer::Gradients],
             Doubt::Scripted => &[Layer::Traced],
             Doubt::Wrapped | Doubt::Mapped => &[Layer::Operators],
+            Doubt::Exported => &[Layer::Functions, Layer::Operators],
             Doubt::Fused | Doubt::Flattened => {
                 &[Layer::Modules, Layer::Functions, Layer::Operators]
             }
@@ -135,6 +138,10 @@ impl Doubt {
             Doubt::Flattened => (
                 "the program does not divide what a layer does among its parts",
                 "the calls of the parts are missing; newer releases of torch write them down",
+            ),
+            Doubt::Exported => (
+                "a layer asks whether it is exported, and does something else then",
+                "counted as it was exported; what it does when it runs is not in the program",
             ),
             Doubt::Fused => (
                 "a layer runs as one operator, and what it calls is not in the program",

@@ -78,6 +78,12 @@ pub fn keeps_function(class: &Class) -> bool {
     KEEP_A_FUNCTION.contains(&class.name.as_str())
 }
 
+/// Whether layers of a class compute in another way while they are exported: those that solve a triangular system
+/// (transformers 5.23.0, `is_torchdynamo_exporting` in models/qwen3_next, qwen3_5, qwen3_5_moe, qwen4_exp and olmo_hybrid).
+pub fn asks_for_export(class: &str) -> bool {
+    class.starts_with("transformers.models.") && class.ends_with("GatedDeltaNet")
+}
+
 /// Helpers of libraries that a forward calls and a program does not show: they call functions by
 /// their names (transformers 5.23.0, torchvision 0.29.2).
 const CALL_BY_NAME: &[&str] = &["attention_interface(", "eager_attention_forward("];

@@ -6,6 +6,7 @@
 //! make the list of [`Flat`] nodes and the [`tree`] of modules.
 
 mod arguments;
+mod autograd;
 mod calls;
 pub mod classes;
 mod doubts;

@@ -35,8 +35,9 @@ pub struct State<'a> {
 /// What holds a parameter or buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Storage<'a> {
-    /// A file of the archive.
-    File(&'a str),
+    /// A file of the archive, and which of the views of it: a parameter that was made of a part of
+    /// another one, or of its transpose, is a parameter of its own.
+    File(&'a str, usize),
     /// What holds the parameter or buffer of this full name, where the program says no more.
     Name(&'a str),
 }

@@ -7,6 +7,7 @@ use modelcost_core::trace::{Call, CallId, Module, ModuleId, Trace};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
+use crate::autograd;
 use crate::doubts::{Doubt, Doubts};
 use crate::flat::Flat;
 use crate::known;
@@ -25,26 +26,6 @@ const FUSED: &[&str] = &[
 /// the nodes after it have the shapes of one slice.
 const MAPPED: &str = "torch._functorch";
 
-/// The line that applies the `torch.autograd.Function` in which a node stands, and whether a module is called
-/// between that line and the node.
-fn own_backward<'n>(node: &'n Flat<'_>, stacks: &Stacks<'_>) -> Option<(&'n str, bool)> {
-    if !node.frame.contains(".apply(") {
-        return None;
-    }
-    let lines: Vec<&str> = node.frame.lines().map(str::trim).collect();
-    let apply = lines.windows(2).position(|pair| {
-        pair[0].contains(".apply(")
-            && pair[1].starts_with("File \"")
-            && pair[1].ends_with("in forward")
-    })?;
-    // One `forward` is the function's own.
-    let inside = lines[apply + 1..]
-        .iter()
-        .filter(|line| line.starts_with("File \"") && line.ends_with("in forward"));
-    let deep = node.stack.is_some_and(|stack| stacks.get(stack).len() > 1);
-    Some((lines[apply], deep && inside.count() > 1))
-}
-
 /// Adds what the program does not tell of its modules.
 pub fn modules(
     trace: &Trace,
@@ -62,7 +43,7 @@ pub fn modules(
         {
             doubts.add(Doubt::Recomputed, || format!("`{}`", line.trim()));
         }
-        if let Some((line, layers)) = own_backward(node, stacks) {
+        if let Some((line, layers)) = autograd::own_backward(node, stacks) {
             doubts.add(Doubt::Backward, || format!("`{line}`"));
             if layers {
                 doubts.add(Doubt::Wrapped, || format!("`{line}`"));
@@ -91,6 +72,9 @@ pub fn modules(
         };
         attribute(trace, ModuleId::new(index), call, doubts);
         let module = &trace.modules[index];
+        if known::asks_for_export(&module.class.name) {
+            doubts.add(Doubt::Exported, || module.class.short_name().into());
+        }
         let works = |child: &ModuleId| {
             !called[child.index()].is_empty() || trace.module(*child).parameters.is_empty()
         };

@@ -4,6 +4,7 @@
 //! a file keeps the line, it can be read off: `x.size(0)` and `x.shape[0]` are sizes by their form,
 //! a bare name where a shape is written is one if people call sizes so.
 
+use super::einops::{self, Length};
 use crate::expr::{self, Argument, BinaryOp, Expr, ExprKind, UnaryOp};
 
 /// What an expression gives.
@@ -148,6 +149,10 @@ impl Reader {
         if is_math || matches!(name, "int" | "float" | "len" | "range" | "round") {
             return Kind::Number;
         }
+        if let Some(pattern) = einops::pattern(name, arguments) {
+            self.rearranged(pattern, arguments);
+            return Kind::Other;
+        }
         let takes_shape = SHAPED.contains(&name);
         for argument in arguments {
             self.visit(&argument.value, takes_shape);
@@ -157,6 +162,31 @@ impl Reader {
             ("size", false) | ("numel", _) => Kind::Size,
             _ => Kind::Other,
         }
+    }
+
+    fn rearranged(&mut self, pattern: &str, arguments: &[Argument]) {
+        let mut lengths = Vec::new();
+        for argument in arguments {
+            match &argument.name {
+                // `h=h` is a height beside a width, and a number of heads otherwise.
+                Some(axis) if axis.name == "h" && !pattern.contains('w') => {
+                    lengths.push(("h", Length::Number));
+                }
+                Some(axis) => {
+                    let kind = self.visit(&argument.value, true);
+                    let length = match kind {
+                        Kind::Size => Length::Size,
+                        _ => Length::Number,
+                    };
+                    lengths.push((axis.name.as_str(), length));
+                }
+                None => {
+                    self.visit(&argument.value, false);
+                }
+            }
+        }
+        let recorded = einops::arithmetic(pattern, &lengths);
+        self.recorded.extend(recorded.into_iter().flatten());
     }
 
     fn binary(&mut self, op: BinaryOp, left: Kind, right: Kind) -> Kind {
@@ -275,6 +305,10 @@ mod tests {
                 &["pow"],
             ),
             ("return x.view(x.size(0), -1)", &[]),
+            (
+                "q, k = (rearrange(t, 'b n (h d) -> (b h) n d', h=self.heads) for t in (q, k))",
+                &["floor_divide", "mul", "mul_", "mul", "mul"],
+            ),
             (
                 "a, b = x[..., : x.shape[-1] // 2], y * H",
                 &["floor_divide"],

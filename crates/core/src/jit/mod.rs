@@ -6,6 +6,7 @@
 //! nothing uses is left out. Some names are aliases of others. And arithmetic on sizes, such as
 //! `x.view(batch * heads, -1)`, is recorded as operators on scalars.
 
+mod einops;
 mod lines;
 mod live;
 mod sizes;
@@ -84,8 +85,12 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
             }
             continue;
         }
+        if unpools_a_traced_size(trace, call) {
+            return Err(NO_NUMBER);
+        }
+        let applied = trace.is_applied(id);
         sizes::arithmetic(trace, id, &mut |kind, times| {
-            for _ in 0..times {
+            for _ in 0..if applied { 0 } else { times } {
                 nodes.push(Node {
                     kind: format_smolstr!("aten::{kind}"),
                     call: id,
@@ -94,7 +99,7 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
             }
         });
         while let Some((_, line)) = lines.next_if(|(first, _)| *first <= id) {
-            if sizes::is_known(trace, id) {
+            if applied || sizes::is_known(trace, id) {
                 continue;
             }
             nodes.extend(lines::scalars(line).into_iter().map(|kind| Node {
@@ -103,7 +108,7 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
                 role: Role::Scalar { from_line: true },
             }));
         }
-        if !live[id.index()] {
+        if !live[id.index()] || applied {
             continue;
         }
         let Target::Operator(name) = &call.target else {
@@ -179,6 +184,19 @@ pub fn is_outermost(trace: &Trace, call: &Call) -> bool {
         && !call
             .parent
             .is_some_and(|parent| matches!(trace.call(parent).target, Target::Operator(_)))
+}
+
+/// What `_check_unpool_output_size` raises (torch/nn/functional.py, torch 2.15).
+const NO_NUMBER: &str = "TypeError: cond must be a bool, but got a Tensor, by the check of the size that a max_unpool returns";
+
+/// Whether `F.max_unpool2d` checks a size that the tracer follows: one that is computed from the
+/// input, or that a program was given. Numbers in a spec are numbers.
+fn unpools_a_traced_size(trace: &Trace, call: &Call) -> bool {
+    let Target::Function(name) = &call.target else {
+        return false;
+    };
+    let unpools = name.starts_with("torch.nn.functional.max_unpool");
+    unpools && (!trace.lines.is_empty() || call.argument("output_size").is_none_or(Value::is_none))
 }
 
 /// The kind of the node for an operator; `None` if none is recorded.
@@ -343,6 +361,21 @@ mod tests {
             "aten::transpose",
         ];
         assert_eq!(kinds(&builder.finish()), expected);
+    }
+
+    #[test]
+    fn records_no_more_of_a_function_than_that_it_is_applied() {
+        // x * sigmoid(x) in the forward of a torch.autograd.Function, then relu (torch 2.15).
+        let mut builder = TraceBuilder::new("test", "test");
+        let input = builder.tensor(None, None, crate::trace::Origin::Input);
+        let gate = operator(&mut builder, "aten.sigmoid", vec![argument("self", input)]);
+        let given = vec![argument("self", input), argument("other", gate)];
+        let product = operator(&mut builder, "aten.mul", given);
+        let output = operator(&mut builder, "aten.relu", vec![argument("self", product)]);
+        let trace = builder.trace_mut();
+        trace.output = Value::Tensor(output);
+        trace.applied.push((CallId::new(0), CallId::new(2)));
+        assert_eq!(kinds(&builder.finish()), ["aten::relu"]);
     }
 
     #[test]

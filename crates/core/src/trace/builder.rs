@@ -67,6 +67,7 @@ impl TraceBuilder {
             origin,
             strides: None,
             without_gradient: false,
+            wants_gradient: false,
         });
         TensorId::new(self.trace.tensors.len() - 1)
     }

@@ -94,6 +94,9 @@ pub struct Trace {
     pub idle_unknown: bool,
     /// Whether the file leaves out calls that only change shapes, with the lines that made them.
     pub views_unknown: bool,
+    /// Calls inside the forward of a `torch.autograd.Function` of the user's, as ranges of calls in
+    /// order. `torch.jit.trace` records that a function is applied, and nothing of what it does.
+    pub applied: Vec<(CallId, CallId)>,
     /// What `torch.jit.trace` raises on this model, where the file shows that it does.
     pub not_traceable: Option<&'static str>,
     /// How much of this was in the file.
@@ -192,6 +195,8 @@ pub struct Tensor {
     pub strides: Option<Shape>,
     /// Whether it was made while gradients were off (`torch.no_grad()`).
     pub without_gradient: bool,
+    /// Whether a gradient was asked for here: `x.detach().requires_grad_()`.
+    pub wants_gradient: bool,
 }
 
 /// Where a tensor comes from.

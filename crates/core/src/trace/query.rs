@@ -10,6 +10,14 @@ use crate::fidelity::{Fidelity, Level};
 use crate::value::Value;
 
 impl Trace {
+    /// Whether a call is inside the forward of a `torch.autograd.Function`.
+    pub fn is_applied(&self, call: CallId) -> bool {
+        let after = self.applied.partition_point(|(start, _)| *start <= call);
+        self.applied[..after]
+            .last()
+            .is_some_and(|(_, end)| call < *end)
+    }
+
     /// The root module.
     pub const ROOT: ModuleId = ModuleId(0);
 

@@ -1,13 +1,14 @@
 //! What an exported program says of modules, parameters and buffers.
 
 use foldhash::HashMap;
+use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
-use modelcost_core::trace::{Origin, TraceBuilder};
+use modelcost_core::trace::{Origin, Shape, TraceBuilder};
 use modelcost_core::value::Value;
 use modelcost_fx::{Called, Kind, State, Storage, Tree, every_path};
 use smol_str::SmolStr;
 
-use crate::json::{Graph, InputSpec, Payloads, Program, TensorMeta};
+use crate::json::{Graph, InputSpec, Payloads, Program, SymInt, TensorMeta};
 use crate::program::flatten::strides;
 use crate::symbols::{Symbols, dtype};
 
@@ -52,6 +53,47 @@ struct States<'a> {
     again: Vec<(&'a str, &'a str)>,
 }
 
+/// Where in its storage a tensor is: sizes, strides and the first element.
+#[derive(PartialEq)]
+struct View {
+    sizes: Shape,
+    strides: Shape,
+    offset: Option<Dim>,
+}
+
+impl View {
+    fn of(meta: &TensorMeta<'_>, symbols: &mut Symbols) -> View {
+        View {
+            sizes: meta.sizes.iter().map(|s| symbols.dim(s)).collect(),
+            // Strides of dimensions of one element do not matter.
+            strides: (meta.sizes.iter().zip(&meta.strides))
+                .filter(|(size, _)| !matches!(size, SymInt::Int(1)))
+                .map(|(_, stride)| symbols.dim(stride))
+                .collect(),
+            offset: meta.storage_offset.as_ref().map(|s| symbols.dim(s)),
+        }
+    }
+}
+
+/// The views of each storage.
+#[derive(Default)]
+struct Views<'a>(HashMap<&'a str, Vec<View>>);
+
+impl<'a> Views<'a> {
+    /// Which view of its storage this is; the first one where nothing is known of it.
+    fn number(&mut self, storage: &'a str, view: Option<View>) -> usize {
+        let Some(view) = view else { return 0 };
+        let known = self.0.entry(storage).or_default();
+        known
+            .iter()
+            .position(|other| *other == view)
+            .unwrap_or_else(|| {
+                known.push(view);
+                known.len() - 1
+            })
+    }
+}
+
 /// All parameters and buffers: those of the signature, then those that only the weights list.
 fn states<'a>(
     program: &'a Program<'a>,
@@ -63,6 +105,7 @@ fn states<'a>(
     let mut out: Vec<State<'a>> = Vec::new();
     let mut known: HashMap<&'a str, Option<&'a str>> = HashMap::default();
     let mut again = Vec::new();
+    let mut views = Views::default();
     let mut add =
         |full: &'a str, value: Option<&'a str>, meta: Option<&'a TensorMeta<'a>>, kind| {
             if let Some(first) = known.get(full) {
@@ -74,6 +117,7 @@ fn states<'a>(
             known.insert(full, value);
             let (owner, name) = full.rsplit_once('.').unwrap_or(("", full));
             let shape = meta.map(|meta| meta.sizes.iter().map(|s| symbols.dim(s)).collect());
+            let view = meta.map(|meta| View::of(meta, symbols));
             out.push(State {
                 owner: owner.into(),
                 name: name.into(),
@@ -84,7 +128,7 @@ fn states<'a>(
                 requires_grad: meta.is_some_and(|meta| meta.requires_grad),
                 value,
                 storage: match storages.get(full) {
-                    Some(file) => Storage::File(file),
+                    Some(file) => Storage::File(file, views.number(file, view)),
                     None => Storage::Name(full),
                 },
                 kind,

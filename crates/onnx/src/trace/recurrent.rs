@@ -39,7 +39,9 @@ pub(super) fn cell(
         .collect();
     let hx = if name == "lstm_cell" {
         let rest = external(run).into_iter().find(|id| !known.contains(id));
-        Value::List(vec![state, rest.map_or(Value::None, Value::Tensor)])
+        // One tensor may be both states: `h = c = torch.zeros(…)`.
+        let rest = rest.map_or_else(|| state.clone(), Value::Tensor);
+        Value::List(vec![state, rest])
     } else {
         state
     };
@@ -224,6 +226,15 @@ fn recurrent_output(
     let has = |id: &TensorId, wanted: &[Dim]| {
         builder.trace().tensor(*id).shape.as_deref() == Some(wanted)
     };
+    // Numbers that later nodes share are none of what the operator returns.
+    let found: Vec<TensorId> = found
+        .iter()
+        .copied()
+        .filter(|id| {
+            let shape = builder.trace().tensor(*id).shape.as_ref();
+            shape.is_none_or(|shape| shape.len() > 1)
+        })
+        .collect();
     // The states come after the output; what is no state but has another shape than it should is
     // the output before a view.
     let output = found.iter().rev().copied().find(|id| has(id, whole));

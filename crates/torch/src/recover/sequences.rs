@@ -141,5 +141,6 @@ pub(super) fn attention(layer: &Layer<'_>, out: &mut Out) {
         out.set("batch_first", before.contains(&"aten.transpose"));
     }
     out.set("bias", layer.parameter("in_proj_bias").is_some());
-    out.set("add_zero_attn", false);
+    // Nothing else in `multi_head_attention_forward` makes zeros but of the shape of a mask.
+    out.set("add_zero_attn", layer.first(&["aten.zeros"]).is_some());
 }

@@ -4,6 +4,7 @@ use foldhash::HashMap;
 
 use modelcost_fx::{Entry, StackId, Stacks};
 
+use super::super::fx_text::FxArg;
 use super::super::signature::Input;
 use super::super::{fx_text, rounds};
 use super::{CLASSES, Group, SCOPES, STACK_TRACE, regions};
@@ -54,8 +55,9 @@ pub(super) fn stacks<'a>(
                     depth += 1;
                 }
             } else {
-                depth =
-                    depth.min(caller(group, &paths[..depth], &classes[..depth]).unwrap_or(depth));
+                depth = depth.min(
+                    caller(group, inputs, &paths[..depth], &classes[..depth]).unwrap_or(depth),
+                );
             }
             let calls = rounds.enter(&paths[..depth], &classes[..depth]);
             let entries = (0..depth).map(|at| Entry {
@@ -85,8 +87,22 @@ fn is_below(path: &str, other: &str) -> bool {
 /// How many modules around a view called it, where those are fewer than its scopes. A view of what
 /// was changed in place since is made again where it is used next, and that may be inside the module
 /// that it is handed to; its stack trace is that of the line that made it first.
-fn caller(group: &Group<'_>, paths: &[&str], classes: &[&str]) -> Option<usize> {
+fn caller(
+    group: &Group<'_>,
+    inputs: &[Input<'_>],
+    paths: &[&str],
+    classes: &[&str],
+) -> Option<usize> {
     if !VIEWS.contains(&group.op().as_str()) {
+        return None;
+    }
+    // A hook of the module looks at the module's own weight before the forward begins.
+    let own = paths.last()?;
+    let given = match group.fx.args.first()? {
+        FxArg::Node(name) => inputs.iter().find(|input| input.name == *name),
+        _ => None,
+    };
+    if given.is_some_and(|input| is_below(input.target, own)) {
         return None;
     }
     let trace = group.node.meta(STACK_TRACE)?;

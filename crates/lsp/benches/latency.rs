@@ -104,12 +104,18 @@ fn keystrokes(layers: usize) {
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         let hints = answer["result"].as_array().unwrap();
         assert!(hints.len() > 20, "{} hints", hints.len());
-        fresh += usize::from(hints.iter().all(|hint| hint["data"][2] == "fresh"));
+        fresh += usize::from(hints.iter().all(is_fresh));
         client.settled(version);
         settled.push(start.elapsed());
     }
     let share = fresh as f64 / KEYSTROKES as f64;
     print(&format!("{layers} layers"), times, Some((share, settled)));
+}
+
+fn is_fresh(hint: &Value) -> bool {
+    hint["data"]
+        .as_str()
+        .is_some_and(|data| data.split(' ').nth(2) == Some("fresh"))
 }
 
 /// A client that reads frames and looks into none of them before the clock has stopped.

@@ -9,7 +9,7 @@ use modelcost_ide::hints::{Hint, Subject};
 use modelcost_ide::outline::{OutlineItem, OutlineKind};
 use modelcost_ide::signature::SignatureHelp;
 use modelcost_ide::{Buffer, Encoding, Position};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower_lsp::ls_types::{self as lsp, Uri};
 
 /// Bytes of a text to positions and back.
@@ -60,7 +60,7 @@ impl<'d> Converter<'d> {
     pub fn hint(&self, uri: &Uri, hint: &Hint) -> lsp::InlayHint {
         lsp::InlayHint {
             position: self.position(hint.offset),
-            label: label(&hint.label),
+            label: lsp::InlayHintLabel::String(hint.label.clone()),
             kind: None,
             text_edits: None,
             tooltip: None,
@@ -222,22 +222,6 @@ impl<'d> Converter<'d> {
     }
 }
 
-/// A label in parts: editors draw a long text in pieces, and break it better where it has joints.
-fn label(text: &str) -> lsp::InlayHintLabel {
-    let mut parts: Vec<lsp::InlayHintLabelPart> = Vec::new();
-    for (index, part) in text.split(" · ").enumerate() {
-        parts.push(lsp::InlayHintLabelPart {
-            value: if index == 0 {
-                part.into()
-            } else {
-                format!(" · {part}")
-            },
-            ..lsp::InlayHintLabelPart::default()
-        });
-    }
-    lsp::InlayHintLabel::LabelParts(parts)
-}
-
 /// Markdown as the protocol has it.
 pub fn markdown(text: String) -> lsp::MarkupContent {
     lsp::MarkupContent {
@@ -246,8 +230,8 @@ pub fn markdown(text: String) -> lsp::MarkupContent {
     }
 }
 
-/// What a client keeps with a hint: `["layer", 12, "stale", "file:///a.toml"]`. There are sixty of them in an answer, and
-/// an object each is felt.
+/// What a client keeps with a hint: `"layer 12 stale file:///a.toml"`. There are sixty of them in an answer, and an object
+/// each is felt.
 fn hint_data(uri: &Uri, hint: &Hint) -> Value {
     let (kind, index) = match hint.subject {
         Subject::Model => ("model", 0),
@@ -256,21 +240,20 @@ fn hint_data(uri: &Uri, hint: &Hint) -> Value {
         Subject::Node(index) => ("node", index),
     };
     let age = if hint.stale { "stale" } else { "fresh" };
-    json!([kind, index, age, uri.as_str()])
+    Value::String(format!("{kind} {index} {age} {}", uri.as_str()))
 }
 
 /// The document and the subject of a hint that the client sends back.
 pub fn hinted(data: &Value) -> Option<(&str, Subject)> {
-    let [kind, index, _, uri] = data.as_array()?.as_slice() else {
-        return None;
-    };
-    let index = usize::try_from(index.as_u64()?).ok()?;
-    let subject = match kind.as_str()? {
+    let mut parts = data.as_str()?.splitn(4, ' ');
+    let (kind, index) = (parts.next()?, parts.next()?.parse().ok()?);
+    let uri = parts.nth(1)?;
+    let subject = match kind {
         "model" => Subject::Model,
         "block" => Subject::Block(index),
         "layer" => Subject::Layer(index),
         "node" => Subject::Node(index),
         _ => return None,
     };
-    Some((uri.as_str()?, subject))
+    Some((uri, subject))
 }

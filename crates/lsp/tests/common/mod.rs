@@ -268,13 +268,9 @@ fn read_message(input: &mut impl BufRead) -> Option<Value> {
     serde_json::from_slice(&body).ok()
 }
 
-/// The text of a hint, its parts put together.
+/// The text of a hint.
 pub fn label(hint: &Value) -> String {
-    let parts = hint["label"].as_array().unwrap();
-    parts
-        .iter()
-        .map(|part| part["value"].as_str().unwrap())
-        .collect()
+    hint["label"].as_str().unwrap().to_owned()
 }
 
 /// Takes the cursor `|` out of a text: what is left, and where it was.

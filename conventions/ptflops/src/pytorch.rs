@@ -11,6 +11,7 @@
 
 use modelcost_core::convention::{Convention, Failure, Options};
 use modelcost_core::dim::Dim;
+use modelcost_core::dtype::DType;
 use modelcost_core::fidelity::Level;
 use modelcost_core::formula::{CallScope, Quantity, Scope};
 use modelcost_core::fused::{self, Run};
@@ -69,6 +70,20 @@ impl Ptflops {
             }
         }
         Some(&only.value)
+    }
+
+    /// The type of the input that a release without input constructors makes, where it is not that
+    /// of the input: `new_empty(…, dtype=next(model.parameters()).dtype)`.
+    fn other_dtype(&self, trace: &Trace) -> Option<DType> {
+        if self.passes_batch {
+            return None;
+        }
+        let input = trace.tensor(self.root_input(trace)?.tensor()?).dtype?;
+        let modules = trace.named_modules().into_iter();
+        let mut parameters = modules.flat_map(|(_, id)| &trace.module(id).parameters);
+        let first = parameters.find_map(|(_, parameter)| *parameter)?;
+        let made = trace.parameter(first).dtype;
+        (made != input).then_some(made)
     }
 
     /// What the sum over modules is divided by.
@@ -242,6 +257,13 @@ impl Convention for Ptflops {
         let mut report = Report::new(self.info(), trace);
         let sums = self.sums(trace, &mut report)?;
         let batch = self.batch(trace)?;
+        if let Some(dtype) = self.other_dtype(trace) {
+            let note = format!(
+                "ptflops {} makes the input itself, in the type of the first parameter, {dtype}: the model may do something else with that",
+                self.info().version
+            );
+            report.fidelity.note(Level::Reconstructed, note);
+        }
         let accumulated = self.accumulate(trace, &sums.hooks);
         let flops = accumulated.first().map(|(flops, _)| flops.clone());
         let total = average(&flops.unwrap_or_default(), &batch, &sums);

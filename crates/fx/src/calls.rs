@@ -84,6 +84,7 @@ pub fn emit(
     crate::infer::classes(builder, nodes, &mut doubts);
     let modules = (0..builder.trace().modules.len()).map(ModuleId::new);
     modelcost_torch::recover::fill(builder.trace_mut(), modules);
+    replaced::cached(builder.trace_mut());
     unknown::modules(builder.trace(), tree, nodes, stacks, &mut doubts);
     doubts.note(&mut builder.trace_mut().fidelity);
     true

@@ -2,7 +2,7 @@
 //! compute them before a layer runs.
 
 use foldhash::HashSet;
-use modelcost_core::trace::{Origin, TensorId, Trace};
+use modelcost_core::trace::{ModuleId, Origin, TensorId, Trace};
 
 use crate::flat::Flat;
 use crate::site;
@@ -10,6 +10,27 @@ use crate::stack::Stacks;
 
 /// What `torch.jit.trace` raises at a `functional_call` (`torch/nn/utils/stateless.py`, torch 2.15).
 const STATELESS: &str = "RuntimeError: The stateless API can't be used with Jitted modules, by torch.func.functional_call";
+
+/// What `torch.jit.trace` raises under `parametrize.cached()` (`torch/nn/utils/parametrize.py`, torch 2.15).
+const CACHED: &str = "RuntimeError: Cannot trace a model while caching parametrizations";
+
+/// Says where a weight is computed less often than the layer runs that computes with it: then it is kept, which
+/// only `parametrize.cached()` does, and no line of a `with` is in a program.
+pub fn cached(trace: &mut Trace) {
+    let calls = trace.calls_by_module();
+    let child = |id: ModuleId| trace.module(id).children.iter();
+    let kept = (0..trace.modules.len()).map(ModuleId::new).any(|layer| {
+        let lists = child(layer).filter(|(name, _)| name == "parametrizations");
+        let mut weights = lists.flat_map(|(_, lists)| child(*lists));
+        weights.any(|(_, weight)| {
+            let times = calls[weight.index()].len();
+            times > 0 && times < calls[layer.index()].len()
+        })
+    });
+    if kept {
+        trace.not_traceable = Some(CACHED);
+    }
+}
 
 /// The computed tensors that layers of PyTorch use as weights: no module is called with them. Where they were put
 /// there by a `functional_call`, the trace says that it cannot be traced again.

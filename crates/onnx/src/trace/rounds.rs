@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 /// Counts the calls of modules: the exporter keeps the path of each call, not which one it is.
-/// A `Sequential` runs its children in order, so that an earlier child begins another call.
+/// A `Sequential` runs its children in order, so that an earlier child begins another call, and so does another line.
 #[derive(Default)]
 pub(super) struct Rounds<'a> {
     open: Vec<Open<'a>>,
@@ -16,21 +16,25 @@ pub(super) struct Rounds<'a> {
 
 struct Open<'a> {
     path: &'a str,
+    /// Where it is called, if that is known.
+    line: &'a str,
     call: usize,
     child: Option<usize>,
 }
 
 impl<'a> Rounds<'a> {
-    /// The number of the call of each module of a stack.
-    pub fn enter(&mut self, paths: &[&'a str], classes: &[&str]) -> Vec<usize> {
+    /// The number of the call of each module of a stack; `lines` says where each is called, as far as that is known.
+    pub fn enter(&mut self, paths: &[&'a str], classes: &[&str], lines: &[&'a str]) -> Vec<usize> {
         let mut out = Vec::with_capacity(paths.len());
         for (at, path) in paths.iter().enumerate() {
             let child = paths
                 .get(at + 1)
                 .and_then(|child| child.rsplit('.').next()?.parse::<usize>().ok());
             let sequential = classes[at].ends_with(".Sequential");
+            let line = lines.get(at).copied().unwrap_or_default();
             let again = self.open.get(at).is_none_or(|open| {
                 open.path != *path
+                    || !line.is_empty() && !open.line.is_empty() && open.line != line
                     || sequential && child.zip(open.child).is_some_and(|(new, old)| new < old)
             });
             if again {
@@ -38,6 +42,7 @@ impl<'a> Rounds<'a> {
                 let total = self.totals.entry(path).or_insert(0);
                 self.open.push(Open {
                     path,
+                    line,
                     call: *total,
                     child: None,
                 });

@@ -225,8 +225,8 @@ impl<'a> Assembly<'_, 'a> {
         spare
     }
 
-    /// What the nodes of an attention multiply: the query and the key in the first product, the value in the last. The
-    /// key is turned before anything is done with the query.
+    /// What the nodes of an attention compute with: the query and the key in the first product, the value in the last,
+    /// and the mask that is added in between. The key is turned before anything is done with the query.
     fn factors(&self, group: &Group<'a>) -> Vec<ValueId> {
         let products = |at: &&usize| self.program.steps[**at].node.op_type == "MatMul";
         let (first, last) = (
@@ -237,7 +237,10 @@ impl<'a> Assembly<'_, 'a> {
             let input = *self.program.steps[*step?].inputs.get(side)?;
             Some(self.given(group, input?))
         };
-        [factor(first, 0), factor(first, 1), factor(last, 1)]
+        let adds = |at: &&usize| self.program.steps[**at].node.op_type == "Add";
+        let sum = group.steps.iter().find(adds);
+        let mask = factor(sum, 1).filter(|_| first < sum && sum < last);
+        [factor(first, 0), factor(first, 1), factor(last, 1), mask]
             .into_iter()
             .flatten()
             .collect()

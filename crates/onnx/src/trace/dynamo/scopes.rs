@@ -59,7 +59,8 @@ pub(super) fn stacks<'a>(
                     caller(group, inputs, &paths[..depth], &classes[..depth]).unwrap_or(depth),
                 );
             }
-            let calls = rounds.enter(&paths[..depth], &classes[..depth]);
+            let lines = call_lines(group, depth);
+            let calls = rounds.enter(&paths[..depth], &classes[..depth], &lines);
             let entries = (0..depth).map(|at| Entry {
                 key: match calls[at] {
                     0 => paths[at],
@@ -76,6 +77,21 @@ pub(super) fn stacks<'a>(
             Some(*id)
         })
         .collect()
+}
+
+/// Where each module around a group is called: the place in the forward around it. Nothing where the stack trace has
+/// another frame than those of the modules.
+fn call_lines<'a>(group: &Group<'a>, depth: usize) -> Vec<&'a str> {
+    let trace = group.node.meta(STACK_TRACE).unwrap_or_default();
+    let frames: Vec<&str> = trace
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("File \""))
+        .collect();
+    if frames.len() != depth || regions::is_inside(group) {
+        return Vec::new();
+    }
+    std::iter::once("").chain(frames).take(depth).collect()
 }
 
 /// Whether a module stands below another one.

@@ -1,5 +1,6 @@
-//! Functions that exporters take apart (`corpus/zoo_dec.py`), styles of models (`corpus/zoo_wide.py`) and research
-//! code (`corpus/zoo_res.py`), as programs and as ONNX: whatever a tool printed for the live model, an answer that calls itself exact is equal.
+//! Functions that exporters take apart (`corpus/zoo_dec.py`), styles of models (`corpus/zoo_wide.py`), research code
+//! (`corpus/zoo_res.py`) and architectures of the literature (`corpus/zoo_arch.py`), as programs and as ONNX: whatever a
+//! tool printed for the live model, an answer that calls itself exact is equal.
 //! The numbers are those of the tools with torch 2.15.0.
 
 #![allow(clippy::unwrap_used)]
@@ -103,6 +104,19 @@ fn research_code() {
             ("raw.onnx", 80),
             ("dyn.onnx", 45),
             ("leg.onnx", 45),
+        ],
+    );
+}
+
+#[test]
+fn architectures() {
+    exact_answers_are_equal(
+        "arch",
+        [
+            ("pt2", 95),
+            ("raw.onnx", 85),
+            ("dyn.onnx", 60),
+            ("leg.onnx", 50),
         ],
     );
 }

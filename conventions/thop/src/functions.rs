@@ -167,13 +167,13 @@ pub fn einsum_products(arguments: &[Quantity]) -> Evaluated {
     let [Quantity::Seq(inputs)] = arguments else {
         return error("einsum_products() takes the arguments of einsum()");
     };
-    let Some((Quantity::Str(equation), operands)) = inputs.split_first() else {
+    let Some((Quantity::Str(equation), mut operands)) = inputs.split_first() else {
         return error("the equation of an einsum must be a string");
     };
-    let operands = match operands {
-        [Quantity::Seq(operands)] => operands,
-        operands => operands,
-    };
+    // All operands together are one value, and so is a list that they were given as.
+    while let [Quantity::Seq(inner)] = operands {
+        operands = inner;
+    }
     let [a, b] = operands else {
         return Ok(Quantity::Int(Dim::ZERO));
     };

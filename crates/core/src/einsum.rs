@@ -300,6 +300,10 @@ pub fn formula_function(name: &str, arguments: &[Quantity]) -> Option<Result<Qua
             Quantity::Tensor {
                 shape: Some(shape), ..
             } => Ok(shape.clone()),
+            // `[o.shape for o in operands]` of operands in a list.
+            Quantity::Seq(_) => Err(EvalError::Raises(
+                "AttributeError: a list of operands has no shape".into(),
+            )),
             _ => Err(EvalError::UnknownShape("an operand of an einsum".into())),
         });
         let shapes: Vec<Shape> = shapes.collect::<Result<_, _>>()?;

@@ -126,12 +126,18 @@ pub fn amend(
         "torch.einsum" => {
             let given = call(line, short, occurrence)?;
             let operands = arguments
-                .iter()
-                .find(|argument| argument.name == "operands");
-            let several = operands.is_some_and(|operands| operands.value.tensors().len() > 1);
-            let list =
-                matches!(given.get(1), Some(only) if matches!(only.value.kind, ExprKind::List(_)));
-            (list || several && given.len() == 2).then(|| {
+                .iter_mut()
+                .find(|argument| argument.name == "operands")?;
+            let only = given
+                .get(1)
+                .filter(|only| given.len() == 2 && !only.starred)?;
+            // One list, which tools that look at the operands see as one.
+            if matches!(only.value.kind, ExprKind::List(_) | ExprKind::Tuple(_)) {
+                let list = std::mem::replace(&mut operands.value, Value::None);
+                operands.value = Value::Tuple(vec![list]);
+                return None;
+            }
+            (operands.value.tensors().len() > 1).then(|| {
                 "the operands of torch.einsum stand in a list; taken for arguments of their own"
                     .into()
             })
@@ -209,6 +215,8 @@ fn set(arguments: &mut Vec<Argument>, name: &'static str, value: Value) {
 
 #[cfg(test)]
 mod tests {
+    use modelcost_core::trace::TensorId;
+
     use super::*;
 
     fn named(name: &'static str, value: Value) -> Argument {
@@ -257,9 +265,26 @@ mod tests {
 
     #[test]
     fn operands_in_a_list() {
-        let line = "return torch.einsum('bij,jk->bik', [x, y])";
-        let mut arguments = Vec::new();
-        let note = amend("torch.einsum", "aten.einsum", line, 0, &mut arguments);
-        assert!(note.is_some());
+        let amended = |line: &str| {
+            let tensors = [1, 2].map(|id| Value::Tensor(TensorId::new(id)));
+            let mut arguments = vec![Argument {
+                name: "operands".into(),
+                value: Value::Tuple(tensors.to_vec()),
+                passed: Passed::Position,
+            }];
+            let note = amend("torch.einsum", "aten.einsum", line, 0, &mut arguments);
+            let items = arguments[0].value.items().map_or(0, <[Value]>::len);
+            (note.is_some(), items)
+        };
+        assert_eq!(
+            amended("return torch.einsum('ij,jk->ik', x, y)"),
+            (false, 2)
+        );
+        assert_eq!(
+            amended("return torch.einsum('ij,jk->ik', [x, y])"),
+            (false, 1)
+        );
+        assert_eq!(amended("return torch.einsum('ij,jk->ik', xs)"), (true, 2));
+        assert_eq!(amended("return torch.einsum('ij,jk->ik', *xs)"), (false, 2));
     }
 }

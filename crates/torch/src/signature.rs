@@ -214,6 +214,11 @@ impl Signature {
                     continue;
                 }
                 Kind::Normal => positional.next(),
+                // Tools that look at the operands see a list of them as one.
+                Kind::Variadic if self.name == "einsum" => {
+                    let operands: Vec<Value> = positional.by_ref().collect();
+                    (!operands.is_empty()).then_some(Value::Tuple(operands))
+                }
                 Kind::Variadic => rest(&mut positional),
             };
             let (value, passed) = match (by_position, &parameter.default) {

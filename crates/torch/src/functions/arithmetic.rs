@@ -1,6 +1,12 @@
 //! Arithmetic: element by element, comparisons, matrix products.
 
+use modelcost_core::value::Value;
+
 use super::{ALL, BOTH, Entry, METHOD, METHOD_, OPERATOR, TORCH};
+use crate::bound::Bound;
+use crate::error::Result;
+use crate::signature::Arguments;
+use crate::tracer::Tracer;
 
 macro_rules! unary {
     ($name:literal, $doc:literal) => {
@@ -346,10 +352,10 @@ pub(super) static FUNCTIONS: [Entry; 93] = [
         "aten.outer(input, vec2)",
         "All products of two vectors' elements.",
     ),
-    Entry::line(
+    Entry::code(
         TORCH,
         "einsum(equation, *operands)",
-        "aten.einsum(equation, operands)",
+        einsum,
         "Products summed over the letters an equation repeats.",
     ),
     Entry::line(
@@ -365,3 +371,11 @@ pub(super) static FUNCTIONS: [Entry; 93] = [
         "One value everywhere.",
     ),
 ];
+
+/// The operands are given one by one or as one list.
+fn einsum(t: &mut Tracer, args: &Bound) -> Result<Value> {
+    let operands = args.value("operands").tensors();
+    let operands = operands.into_iter().map(Value::Tensor).collect();
+    let arguments = Arguments::of([args.value("equation").clone(), Value::Tuple(operands)]);
+    t.call_operator("aten.einsum", &arguments)
+}

@@ -20,11 +20,20 @@ impl Reader {
         if value.contains(',') {
             let (arguments, errors) = text.arguments();
             self.syntax(errors);
-            let names = arguments
-                .into_iter()
-                .filter_map(|argument| self.plain_name(argument))
-                .collect();
-            return Key::Unpack(names);
+            let names = arguments.into_iter().filter_map(|argument| {
+                let span = argument.value.span.clone();
+                if !matches!(argument.value.kind, ExprKind::Tuple(_)) {
+                    return self.plain_name(argument);
+                }
+                let message = "names in a key are not nested: give this one name, and take that apart in a key of its own";
+                self.error(message, span.clone());
+                // It stands for one value all the same.
+                Some(Ident {
+                    name: "_nested".into(),
+                    span,
+                })
+            });
+            return Key::Unpack(names.collect());
         }
         if value.is_empty() || value.contains(['.', '}', ' ']) {
             self.error(

@@ -21,12 +21,12 @@ impl Reader {
             let (arguments, errors) = text.arguments();
             self.syntax(errors);
             let names = arguments.into_iter().filter_map(|argument| {
-                let span = argument.value.span.clone();
+                let span = argument.value.span;
                 if !matches!(argument.value.kind, ExprKind::Tuple(_)) {
                     return self.plain_name(argument);
                 }
                 let message = "names in a key are not nested: give this one name, and take that apart in a key of its own";
-                self.error(message, span.clone());
+                self.error(message, span);
                 // It stands for one value all the same.
                 Some(Ident {
                     name: "_nested".into(),

@@ -17,17 +17,23 @@ const CACHED: &str = "RuntimeError: Cannot trace a model while caching parametri
 /// Says where a weight is computed less often than the layer runs that computes with it: then it is kept, which
 /// only `parametrize.cached()` does, and no line of a `with` is in a program.
 pub fn cached(trace: &mut Trace) {
-    let calls = trace.calls_by_module();
     let child = |id: ModuleId| trace.module(id).children.iter();
-    let kept = (0..trace.modules.len()).map(ModuleId::new).any(|layer| {
-        let lists = child(layer).filter(|(name, _)| name == "parametrizations");
-        let mut weights = lists.flat_map(|(_, lists)| child(*lists));
-        weights.any(|(_, weight)| {
-            let times = calls[weight.index()].len();
-            times > 0 && times < calls[layer.index()].len()
+    let computed: Vec<(ModuleId, ModuleId)> = (0..trace.modules.len())
+        .map(ModuleId::new)
+        .flat_map(|layer| {
+            let lists = child(layer).filter(|(name, _)| name == "parametrizations");
+            let weights = lists.flat_map(|(_, lists)| child(*lists));
+            weights.map(move |(_, weight)| (layer, *weight))
         })
-    });
-    if kept {
+        .collect();
+    if computed.is_empty() {
+        return;
+    }
+    let calls = trace.calls_by_module();
+    let times = |module: &ModuleId| calls[module.index()].len();
+    let is_kept =
+        |(layer, weight): &(ModuleId, ModuleId)| times(weight) > 0 && times(weight) < times(layer);
+    if computed.iter().any(is_kept) {
         trace.not_traceable = Some(CACHED);
     }
 }

@@ -176,6 +176,47 @@ fn specs_say_what_a_file_does_not() {
     assert_eq!(params, "?scale");
 }
 
+/// Hooks, layers without gradients, items called again, inputs that only later calls give.
+#[test]
+fn what_a_forward_does_beside_its_layers_is_kept() {
+    modelcost_conventions::link();
+    let text = r#"
+        [model]
+        input   = [1, 8]
+        output  = "{'0': hooked(trunk[1]), 'out': head}"
+        no_grad = ["trunk"]
+        [layers]
+        trunk = ["Linear(8, 8)", "ReLU()", "Linear(8, 8)"]
+        items = "Items()"
+        gate  = "Gate()(items)"
+        gate2 = "gate(gate, items)"
+        head  = "Linear(8, 2)"
+        [block.Items]
+        class  = "torch.nn.Sequential"
+        output = "x + self[0](x)"
+        [block.Items.layers]
+        0 = "Linear(8, 8)"
+        1 = "ReLU()"
+        x = "_"
+        [block.Gate]
+        input = "x, mask=None"
+        [block.Gate.layers]
+        fc = "Linear(8, 8)"
+        "#;
+    let trace = modelcost_spec::read(text, &Default::default()).unwrap();
+    let problems = problems_of(&trace, "hooks");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    let written = write(&trace, WriteOptions::default()).text;
+    for part in [
+        "{'0': hooked(trunk[1]), 'out': head}",
+        r#"no_grad = ["trunk"]"#,
+        "self[0](x)",
+        r#"input = "x, y=None""#,
+    ] {
+        assert!(written.contains(part), "no {part} in\n{written}");
+    }
+}
+
 /// torchprofile 0.1.0 prints 1,048,577 for `x = x.view(b * h, t, d)` and a Linear(64, 64) after it:
 /// the product of sizes is one of them.
 #[test]

@@ -108,7 +108,7 @@ pub(crate) fn read(
 /// left out.
 pub(crate) fn in_turn(document: &Document, text: &str) -> Vec<LayerId> {
     let model = &document.model;
-    if !model.ties.is_empty() || !model.freeze.is_empty() {
+    if !model.ties.is_empty() || !model.freeze.is_empty() || !model.no_grad.is_empty() {
         return Vec::new();
     }
     let mut end = 0;

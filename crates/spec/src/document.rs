@@ -140,6 +140,8 @@ pub struct Body {
     pub ties: Vec<(Ident, Ident)>,
     /// Paths of parameters and modules that are not trained.
     pub freeze: Vec<Ident>,
+    /// The layers that run without gradients, as under `torch.no_grad()`.
+    pub no_grad: Vec<Ident>,
     /// What its `forward` computes with sizes, which some tools count: lines of Python.
     pub sizes: Vec<Ident>,
     /// Where it stands.
@@ -209,6 +211,8 @@ pub struct Layer {
     pub from: Option<Vec<Argument>>,
     /// Whether its parameters are not trained.
     pub freeze: bool,
+    /// Whether it runs without gradients.
+    pub no_grad: bool,
     /// The layer that it is a part of.
     pub parent: Option<LayerId>,
     /// The block that it is a part of; `None` for the model.
@@ -238,6 +242,18 @@ pub enum Key {
     },
     /// The next number, in an array.
     Next,
+}
+
+impl Key {
+    /// Whether it is a name, or has one among several.
+    pub fn gives(&self, name: &str) -> bool {
+        match self {
+            Key::Name(own) => own == name,
+            Key::Unpack(names) => names.iter().any(|own| own.name == name),
+            Key::Pattern { stem, .. } => stem == name,
+            Key::Next => false,
+        }
+    }
 }
 
 /// A part of a name.

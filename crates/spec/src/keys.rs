@@ -12,6 +12,7 @@ pub const BODY: &[&str] = &[
     "buffers",
     "tie",
     "freeze",
+    "no_grad",
     "sizes",
 ];
 

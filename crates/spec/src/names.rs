@@ -245,6 +245,7 @@ impl<'d> Walk<'d> {
         if own_input {
             self.predefine("input");
         }
+        self.predefine(run::SELF);
         for Parameter { name, default } in body.input.iter().flatten() {
             if let Some(default) = default {
                 self.expr(default);

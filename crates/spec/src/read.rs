@@ -94,6 +94,41 @@ impl Reader {
             }
         }
         self.document.model = body;
+        self.hide_gradients();
+    }
+
+    /// Marks the layers that bodies name as run without gradients.
+    fn hide_gradients(&mut self) {
+        let mut hidden = Vec::new();
+        let mut missing = Vec::new();
+        for body in self.document.bodies() {
+            for name in &body.no_grad {
+                let layers = body.layers.ids().iter();
+                let mut called =
+                    layers.filter(|id| self.document.layer(**id).key.gives(&name.name));
+                match called.next() {
+                    Some(id) => hidden.push(*id),
+                    None => {
+                        let names = body.layers.ids().iter();
+                        let names = names.filter_map(|id| match &self.document.layer(*id).key {
+                            Key::Name(name) => Some(name.as_str()),
+                            _ => None,
+                        });
+                        let near = closest(&name.name, names).map(String::from);
+                        missing.push((name.clone(), near));
+                    }
+                }
+            }
+        }
+        for id in hidden {
+            self.document.layers[id.index()].no_grad = true;
+        }
+        for (name, near) in missing {
+            let message = format!("there is no layer '{}' here", name.name);
+            let mut diagnostic = Diagnostic::error(message, name.span.range());
+            diagnostic.help = near.map(|near| format!("did you mean '{near}'?"));
+            self.report(diagnostic);
+        }
     }
 
     /// `[layers]` stands for `[model.layers]`, and likewise the rest of the model's body.
@@ -250,6 +285,10 @@ impl Reader {
             "freeze" => {
                 body.freeze = self.names(value, "'freeze'", "paths", "the path of what is frozen");
             }
+            "no_grad" => {
+                body.no_grad =
+                    self.names(value, "'no_grad'", "names of layers", "the name of a layer");
+            }
             "sizes" => {
                 body.sizes = self.names(value, "'sizes'", "lines of Python", "a line of Python");
             }
@@ -317,6 +356,7 @@ impl Reader {
             repeat: None,
             from: None,
             freeze: false,
+            no_grad: false,
             parent,
             block: self.block,
         });

@@ -84,6 +84,8 @@ fn show(trace: &Trace) -> String {
             Target::Function(name) => name.to_string(),
             Target::Operator(_) => continue,
         };
+        let made = call.output.tensors();
+        let hidden = made.iter().any(|id| trace.tensor(*id).without_gradient);
         let inputs: Vec<String> = call
             .arguments
             .iter()
@@ -92,10 +94,11 @@ fn show(trace: &Trace) -> String {
             .collect();
         let _ = writeln!(
             out,
-            "{}{name}({}) -> {}",
+            "{}{name}({}) -> {}{}",
             "  ".repeat(depth),
             inputs.join("; "),
-            value(trace, &call.output)
+            value(trace, &call.output),
+            if hidden { " without gradients" } else { "" }
         );
     }
     let _ = writeln!(out, "= {}", value(trace, &trace.output));

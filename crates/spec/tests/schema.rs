@@ -60,6 +60,8 @@ struct Model {
     freeze: Option<Vec<String>>,
     /// What its forward computes with sizes, which some tools count: `"x.view(b * h, -1)"`.
     sizes: Option<Vec<String>>,
+    /// The layers that run without gradients, as under `torch.no_grad()`.
+    no_grad: Option<Vec<String>>,
     /// What was put back when the spec was written from another file, a sentence each.
     reconstructed: Option<Vec<String>>,
     /// What the spec does not say of the model, a sentence each.
@@ -88,6 +90,8 @@ struct Block {
     freeze: Option<Vec<String>>,
     /// What its forward computes with sizes, which some tools count: `"x.view(b * h, -1)"`.
     sizes: Option<Vec<String>>,
+    /// The layers that run without gradients, as under `torch.no_grad()`.
+    no_grad: Option<Vec<String>>,
 }
 
 /// Layers by name, in an array (a Sequential), or one module.
@@ -146,6 +150,8 @@ struct Long {
     tie: Option<BTreeMap<String, Tie>>,
     freeze: Option<Freeze>,
     sizes: Option<Vec<String>>,
+    /// The layers that run without gradients, as under `torch.no_grad()`.
+    no_grad: Option<Vec<String>>,
 }
 
 #[derive(Deserialize, JsonSchema)]

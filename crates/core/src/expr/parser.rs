@@ -194,7 +194,7 @@ impl Parser {
             _ => false,
         };
         let next = self.tokens.get(self.at + 1).map(|(token, _)| token);
-        is_atom && matches!(next, Some(Token::Punct("," | ")" | "]") | Token::End))
+        is_atom && matches!(next, Some(Token::Punct("," | ")" | "]" | "}") | Token::End))
     }
 
     fn or_test(&mut self) -> Expr {
@@ -414,6 +414,14 @@ mod tests {
     }
 
     #[test]
+    fn a_dictionary_is_a_call_of_dict() {
+        assert_eq!(shape("{'out': x, '0': y + 1,}"), "dict[x (y + 1)]");
+        assert_eq!(shape("{}"), "dict[]");
+        let parsed = parse("{out: x}");
+        assert!(parsed.errors[0].message.contains("{'out': x}"));
+    }
+
+    #[test]
     fn errors_point_at_the_text() {
         let parsed = parse("Conv2d(3, 64");
         assert_eq!(parsed.errors[0].span, Span::new(12, 12));
@@ -440,7 +448,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(text in "[a-z0-9_()\\[\\],.*/+='\" :<>-]{0,60}") {
+        fn never_panics(text in "[a-z0-9_()\\[\\]{},.*/+='\" :<>-]{0,60}") {
             let parsed = parse(&text);
             for error in parsed.errors {
                 prop_assert!(error.span.end as usize <= text.len());

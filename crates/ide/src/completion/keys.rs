@@ -71,7 +71,7 @@ const SPEC_TABLES: [(&str, &str); 9] = [
     ("budget", "limits that the model is to keep"),
     ("block", "a module with parameters, used by name"),
 ];
-const MODEL_KEYS: [(&str, &str); 10] = [
+const MODEL_KEYS: [(&str, &str); 11] = [
     ("name", "the model's name"),
     ("input", "the shape of the input, or a table of inputs"),
     ("output", "what the model returns, if not its last layer"),
@@ -79,11 +79,12 @@ const MODEL_KEYS: [(&str, &str); 10] = [
     ("base", "the class it derives from"),
     ("tie", "parameters that share storage"),
     ("freeze", "parameters that are not trained"),
+    ("no_grad", "layers that run under torch.no_grad()"),
     ("sizes", "what its forward computes with sizes"),
     ("reconstructed", "what was put back, a sentence each"),
     ("partial", "what the spec does not say, a sentence each"),
 ];
-const BLOCK_KEYS: [(&str, &str); 8] = [
+const BLOCK_KEYS: [(&str, &str); 9] = [
     ("args", "the parameters of its constructor"),
     ("input", "the parameters of its forward"),
     ("output", "what it returns, if not its last layer"),
@@ -91,6 +92,7 @@ const BLOCK_KEYS: [(&str, &str); 8] = [
     ("base", "the class it derives from"),
     ("tie", "parameters that share storage"),
     ("freeze", "parameters that are not trained"),
+    ("no_grad", "layers that run under torch.no_grad()"),
     ("sizes", "what its forward computes with sizes"),
 ];
 

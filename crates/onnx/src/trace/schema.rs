@@ -27,6 +27,8 @@ const BATCH_NORM_TRAINING: &[&str] = &[
     "eps",
 ];
 
+const BATCH_NORM_NO_STATS: &[&str] = &["input", "weight", "bias", "training", "momentum", "eps"];
+
 const CONVOLUTION: &[&str] = &[
     "input",
     "weight",
@@ -87,6 +89,10 @@ const DECOMPOSED: &[(&str, &[&str])] = &[
 /// The names of an operator's positional arguments.
 fn parameter(op: &str, target: &str, index: usize) -> SmolStr {
     let short = op.strip_prefix("aten.").unwrap_or(op);
+    if short == "_native_batch_norm_legit" && target.ends_with(".no_stats") {
+        let name = BATCH_NORM_NO_STATS.get(index);
+        return name.copied().unwrap_or_default().into();
+    }
     let known = DECOMPOSED.iter().find(|(name, _)| *name == short);
     if let Some((_, names)) = known
         // The overloads without `vec` have other arguments.

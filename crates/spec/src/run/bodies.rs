@@ -7,8 +7,11 @@ use modelcost_core::trace::{CallId, ModuleId};
 
 use super::call::Given;
 use super::messages::suggesting;
-use super::scope::Scope;
+use super::scope::{Binding, Scope};
 use super::{Context, Fail, Result, Run, Val, error};
+
+/// The module whose body it is.
+pub(crate) const SELF: &str = "self";
 
 impl<'d> Run<'d> {
     /// Runs a body with its inputs bound; without inputs, its modules are made and nothing is called.
@@ -53,6 +56,12 @@ impl<'d> Run<'d> {
             owner: module,
         };
         let built = instance.built;
+        let itself = Binding {
+            value: None,
+            module: Some(module),
+            left_out: None,
+        };
+        context.scope.set(SmolStr::new_static(SELF), itself);
         if given.is_some() {
             self.computes_with_sizes(body);
         }
@@ -109,7 +118,6 @@ impl<'d> Run<'d> {
         context: &Context,
         span: Span,
     ) -> Result<Val> {
-        use super::scope::Binding;
         if self.root == Some(module) {
             return Ok(self.bind_model_inputs(given, context));
         }
@@ -157,7 +165,6 @@ impl<'d> Run<'d> {
 
     /// Binds the inputs of the model under their names.
     pub(super) fn bind_model_inputs(&mut self, given: Option<&Given>, context: &Context) -> Val {
-        use super::scope::Binding;
         let document = self.document;
         let value = |position: usize| {
             let value = given.and_then(|given| given.positional.get(position));
@@ -180,7 +187,6 @@ impl<'d> Run<'d> {
         context: &Context,
         span: Span,
     ) -> Result<()> {
-        use super::scope::Binding;
         if let Some(given) = given {
             if let Some((_, span)) = given.positional.get(parameters.len()) {
                 let message = format!(

@@ -9,11 +9,14 @@ use super::arithmetic::{self, MAX_LIST, Result, describe};
 /// The functions, for completion.
 pub(crate) const FUNCTIONS: &[&str] = &[
     "int", "float", "bool", "round", "abs", "min", "max", "sum", "len", "range", "list", "tuple",
-    DICT, PARTIAL,
+    DICT, PARTIAL, HOOKED,
 ];
 
 /// Several values by name, as models return them.
 pub(crate) const DICT: &str = "dict";
+
+/// What a module gave when it was last called, as a forward hook on it sees that.
+pub(crate) const HOOKED: &str = "hooked";
 
 /// A class with some of its arguments, as `functools` makes it.
 pub(crate) const PARTIAL: &str = "partial";

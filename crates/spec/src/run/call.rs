@@ -83,6 +83,9 @@ impl<'d> Run<'d> {
                 let given = self.arguments(arguments, context)?;
                 self.function(&name, given, expr.span).map(Val::Data)
             }
+            Callee::Builtin(name) if name == builtins::HOOKED => {
+                self.hooked(arguments, expr.span, context)
+            }
             Callee::Builtin(name) => {
                 let given = self.arguments(arguments, context)?;
                 self.builtin(&name, given, expr.span)

@@ -251,7 +251,7 @@ impl<'d> Run<'d> {
                 let Some(base) = self.module_of(base, context)? else {
                     return Ok(None);
                 };
-                Ok(self.child(base, &name.name))
+                self.child_made(base, &name.name)
             }
             ExprKind::Subscript(base, indices) => {
                 let Some(base) = self.module_of(base, context)? else {
@@ -264,6 +264,7 @@ impl<'d> Run<'d> {
                     return Ok(None);
                 }
                 let index_value = self.data(index, context)?;
+                self.make_early(base)?;
                 let count = self.trace().module(base).children.len();
                 let name = match &index_value {
                     Value::Str(name) => name.clone(),

@@ -132,6 +132,7 @@ impl<'d> Run<'d> {
         let derived = self.derived_layers();
         let mut trace = self.tracer.finish();
         if !derived.is_empty() {
+            derived.iter().for_each(|id| has_no_bias(&mut trace, *id));
             recover::fill(&mut trace, derived);
         }
         if self.tied {
@@ -209,6 +210,46 @@ impl<'d> Run<'d> {
         Ok(())
     }
 
+    /// Makes the children of a body before it first runs, for whoever asks for them from outside.
+    pub(super) fn make_early(&mut self, module: ModuleId) -> Result<()> {
+        let Some(instance) = self.instance(module) else {
+            return Ok(());
+        };
+        let (Kind::Body(body), false) = (instance.kind, instance.built) else {
+            return Ok(());
+        };
+        if self.is_running(module) || self.dry {
+            return Ok(());
+        }
+        let span = self.trace().module(module).span.unwrap_or(body.span);
+        let (slot, current) = (self.slot.take(), self.current.take());
+        self.dry = true;
+        let result = self.nested(span, |run| run.body(module, body, None, span));
+        self.dry = false;
+        (self.slot, self.current) = (slot, current);
+        match result {
+            Err(fail @ Fail::Halt(_)) => Err(fail),
+            // What is wrong in it is said when it runs.
+            _ => {
+                self.complete(module);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a call of a module has begun and not ended.
+    fn is_running(&self, module: ModuleId) -> bool {
+        let mut open = self.tracer.builder.innermost();
+        while let Some(id) = open {
+            let call = self.trace().call(id);
+            if call.target == Target::Module(module) {
+                return true;
+            }
+            open = call.parent;
+        }
+        false
+    }
+
     fn settle_parameters(&mut self) -> Result<()> {
         self.tie_what_exists()?;
         let complete = self.diagnostics.is_empty();
@@ -258,6 +299,32 @@ impl<'d> Run<'d> {
         for id in ids {
             parameters[id.index()].requires_grad = false;
         }
+    }
+}
+
+/// Layers of PyTorch that have a bias or hold None in its place.
+const WITH_BIAS: &[&str] = &[
+    "torch.nn.Linear",
+    "torch.nn.Bilinear",
+    "torch.nn.modules.conv._ConvNd",
+    "torch.nn.modules.batchnorm._NormBase",
+    "torch.nn.LayerNorm",
+    "torch.nn.GroupNorm",
+];
+
+/// A block that is such a layer and does not list a bias has none, which rules ask for.
+fn has_no_bias(trace: &mut Trace, id: ModuleId) {
+    let module = &mut trace.modules[id.index()];
+    let class = std::iter::once(&module.class.name).chain(&module.class.bases);
+    let known = class.filter_map(|name| catalogue::class(name));
+    let mut names = known.flat_map(|class| {
+        let class = class.class();
+        std::iter::once(class.name).chain(class.bases)
+    });
+    if names.any(|name| WITH_BIAS.contains(&name.as_str()))
+        && module.parameters.iter().all(|(name, _)| name != "bias")
+    {
+        module.parameters.push(("bias".into(), None));
     }
 }
 

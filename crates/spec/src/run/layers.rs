@@ -2,7 +2,7 @@
 
 use modelcost_core::SmolStr;
 use modelcost_core::expr::{BinaryOp, Expr, ExprKind, Span};
-use modelcost_core::trace::{ModuleId, TensorId};
+use modelcost_core::trace::{ModuleId, Origin, TensorId};
 use modelcost_core::value::Value;
 
 use super::scope::{Binding, Scope};
@@ -73,6 +73,7 @@ impl<'d> Run<'d> {
                 false => context.clone(),
             };
             let first_call = self.next_call();
+            let first_tensor = self.trace().tensors.len();
             self.current = None;
             let above = Binding::value(flow.clone());
             context.scope.set(crate::names::ABOVE.into(), above);
@@ -84,6 +85,12 @@ impl<'d> Run<'d> {
                 }
             };
             self.slot = None;
+            if layer.no_grad {
+                let tensors = &mut self.tracer.builder.trace_mut().tensors;
+                for tensor in tensors.iter_mut().skip(first_tensor) {
+                    tensor.without_gradient = matches!(tensor.origin, Origin::Call(_));
+                }
+            }
             let module = self.current.take();
             let value = match outcome {
                 Outcome::LeftOut => {

@@ -2,8 +2,8 @@
 
 use modelcost_core::SmolStr;
 use modelcost_core::convention::closest;
-use modelcost_core::expr::{Expr, Ident, Span};
-use modelcost_core::trace::{ModuleId, TensorId};
+use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
+use modelcost_core::trace::{ModuleId, Target, TensorId};
 use modelcost_core::value::Value;
 
 use super::call::Given;
@@ -23,7 +23,7 @@ impl<'d> Run<'d> {
             return self.constant(&dotted, expr.span);
         }
         if let Some(module) = self.module_of(base, context)?
-            && let Some(value) = self.member(module, &name.name)
+            && let Some(value) = self.member(module, &name.name)?
         {
             return Ok(value);
         }
@@ -81,22 +81,63 @@ impl<'d> Run<'d> {
     }
 
     /// A parameter, buffer, child or attribute of a module.
-    pub(super) fn member(&self, module: ModuleId, name: &str) -> Option<Val> {
+    pub(super) fn member(&mut self, module: ModuleId, name: &str) -> Result<Option<Val>> {
+        if let Some(tensor) = self.held(module, name) {
+            return Ok(Some(Val::Data(tensor)));
+        }
+        if let Some(child) = self.child_made(module, name)? {
+            return Ok(Some(Val::Module(child)));
+        }
+        let value = self.trace().attribute(module, name);
+        Ok(value.map(|value| Val::Data(value.clone())))
+    }
+
+    /// A parameter or buffer of a module.
+    pub(super) fn held(&self, module: ModuleId, name: &str) -> Option<Value> {
         let trace = self.trace();
         let found = trace.module(module);
         if let Some((_, parameter)) = found.parameters.iter().find(|(key, _)| key == name) {
-            let tensor = parameter.map(|id| trace.parameter(id).tensor);
-            return Some(Val::Data(tensor.into()));
+            return Some(parameter.map(|id| trace.parameter(id).tensor).into());
         }
-        if let Some((_, buffer)) = found.buffers.iter().find(|(key, _)| key == name) {
-            return Some(Val::Data(trace.buffers[buffer.index()].tensor.into()));
+        let (_, buffer) = found.buffers.iter().find(|(key, _)| key == name)?;
+        Some(trace.buffers[buffer.index()].tensor.into())
+    }
+
+    /// What a module gave when it was last called, as a forward hook on it sees that.
+    pub(super) fn hooked(
+        &mut self,
+        arguments: &'d [Argument],
+        span: Span,
+        context: &Context,
+    ) -> Result<Val> {
+        let only = match arguments {
+            [only] if only.name.is_none() && !only.starred => Some(&only.value),
+            _ => None,
+        };
+        let mut module = None;
+        if let Some(only) = only {
+            module = self.module_of(only, context)?;
+            if module.is_none() && matches!(self.eval(only, context)?, Val::Unknown) {
+                return Err(Fail::Poisoned);
+            }
         }
-        if let Some(child) = self.child(module, name) {
-            return Some(Val::Module(child));
+        let Some(module) = module else {
+            return error("hooked is given one module, as in hooked(net[3])", span);
+        };
+        if self.dry {
+            return Err(Fail::Poisoned);
         }
-        trace
-            .attribute(module, name)
-            .map(|value| Val::Data(value.clone()))
+        let calls = self.trace().calls.iter().enumerate().rev();
+        let mut of_it = calls.filter(|(_, call)| call.target == Target::Module(module));
+        // A call that is still open ends where it begins.
+        let last = of_it.find(|(at, call)| call.end.index() > *at);
+        let last = last.map(|(_, call)| call.output.clone());
+        self.step(self.trace().calls.len() / 16, span)?;
+        let class = self.trace().module(module).class.short_name().to_string();
+        match last {
+            Some(output) => Ok(Val::Data(output)),
+            None => error(format!("this {class} has not been called yet"), span),
+        }
     }
 
     fn no_member<T>(&self, module: ModuleId, name: &Ident) -> Result<T> {
@@ -128,7 +169,15 @@ impl<'d> Run<'d> {
         let value = match self.eval(base, context)? {
             Val::Data(value) => value,
             Val::Unknown => return Err(Fail::Poisoned),
-            Val::Module(_) => {
+            Val::Module(module) => {
+                // `scales[0]` of a ParameterList.
+                if let [index] = indices
+                    && !matches!(index.kind, ExprKind::Slice(..))
+                    && let Ok(at) = arithmetic::index(&self.data(index, context)?)
+                    && let Some(tensor) = self.held(module, &at.to_string())
+                {
+                    return Ok(Val::Data(tensor));
+                }
                 return match self.module_of(expr, context)? {
                     Some(child) => Ok(Val::Module(child)),
                     None => error("expected one index", expr.span),

@@ -34,6 +34,8 @@ use crate::document::{Body, Document, LayerId};
 use crate::options::Options;
 use scope::Scope;
 
+pub(crate) use bodies::SELF;
+pub(crate) use builtins::HOOKED;
 pub(crate) use operators::RETURNS;
 pub(crate) use scope::Val;
 
@@ -384,6 +386,14 @@ impl<'d> Run<'d> {
             .iter()
             .find(|(found, _)| found == name)
             .map(|(_, child)| *child)
+    }
+
+    /// The child of a module under a name. A body that has not run yet makes its children now.
+    fn child_made(&mut self, module: ModuleId, name: &str) -> Result<Option<ModuleId>> {
+        if self.child(module, name).is_none() {
+            self.make_early(module)?;
+        }
+        Ok(self.child(module, name))
     }
 
     fn path(&self, owner: Option<ModuleId>, name: &str) -> SmolStr {

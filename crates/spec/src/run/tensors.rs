@@ -57,8 +57,8 @@ impl<'d> Run<'d> {
     pub(super) fn bind_tensors(&mut self, body: &'d Body, context: &Context) {
         for tensor in &body.tensors {
             let value = self
-                .member(context.owner, &tensor.name.name)
-                .unwrap_or(Val::Unknown);
+                .held(context.owner, &tensor.name.name)
+                .map_or(Val::Unknown, Val::Data);
             let binding = Binding::value(value);
             context.scope.set(tensor.name.name.clone(), binding);
         }

@@ -123,13 +123,15 @@ pub(super) fn value(found: &Value, role: &str, tensors: &mut dyn Tensors) -> Opt
         }
         Value::List(items) => bracketed("[", items, "]", role, tensors)?,
         Value::Dict(items) => {
-            let mut pieces = text("dict(");
+            let (open, close) = python::dict(items.iter().map(|(name, _)| name));
+            let mut pieces = text(open);
             for (index, (name, item)) in items.iter().enumerate() {
                 let comma = if index > 0 { ", " } else { "" };
-                pieces.push(Piece::Text(format!("{comma}{name}=")));
+                let entry = python::entry(open, name);
+                pieces.push(Piece::Text(format!("{comma}{entry}")));
                 pieces.extend(value(item, name, tensors)?.pieces);
             }
-            pieces.push(Piece::Text(")".into()));
+            pieces.push(Piece::Text(close.into()));
             Expression::tight(pieces)
         }
         // A value that the file names and does not have.

@@ -151,8 +151,8 @@ pub(super) fn operator(
 /// The arguments of an operator that are to be written, and whether by name: one that follows what
 /// was left out does not stand in its position.
 pub(super) fn operator_arguments<'c>(call: &'c Call, name: &str) -> Vec<(bool, &'c Argument)> {
-    let parameters = modelcost_torch::operators::signature(name)
-        .map_or(&[][..], |signature| signature.parameters.as_slice());
+    let signature = modelcost_torch::operators::signature(name);
+    let parameters = signature.map_or(&[][..], |signature| signature.parameters.as_slice());
     let (mut position, mut named) = (0, false);
     let mut out = Vec::new();
     for argument in &call.arguments {
@@ -160,7 +160,10 @@ pub(super) fn operator_arguments<'c>(call: &'c Call, name: &str) -> Vec<(bool, &
             continue;
         }
         let own = parameters.iter().position(|p| p.name == argument.name);
-        named |= argument.passed == Passed::Keyword || own.is_some_and(|own| own != position);
+        // Of an operator that the vocabulary does not know, only names tell what is what.
+        let unknown = signature.is_none() && position > 0 && !argument.name.is_empty();
+        let moved = own.is_some_and(|own| own != position);
+        named |= argument.passed == Passed::Keyword || unknown || moved;
         position += 1;
         // What has no name cannot follow what is given by name.
         if !named || !argument.name.is_empty() {

@@ -41,6 +41,7 @@ pub(super) fn text(trace: &Trace, root: &Node, body: Option<&Body>, library: &Li
             model.base(&body.class);
             inputs(trace, &mut model);
             parts.output(&mut model);
+            model.no_grad(&body.no_grad);
             model.sizes(&body.sizes);
             model.freeze(trace);
             sections += &parts.comments();
@@ -130,6 +131,7 @@ fn block_text(block: &Block, library: &Library) -> String {
         table.line("input", quoted(&inputs.collect::<Vec<_>>().join(", ")));
     }
     parts.output(&mut table);
+    table.no_grad(&block.body.no_grad);
     table.sizes(&block.body.sizes);
     if let Some(array) = &parts.array {
         table.line("layers", array.clone());

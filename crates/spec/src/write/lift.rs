@@ -207,8 +207,13 @@ impl<'t> Lift<'t> {
                     .owners
                     .get(&tensor)
                     .is_some_and(|owners| owners.iter().any(|(owner, _)| inside.contains(owner)));
-                let constant = trace.tensor(tensor).origin == Origin::Constant;
-                if !known.contains(&tensor) && !owned && !constant && !out.contains(&tensor) {
+                // What is made in here and not returned to here is taken as a hook takes it.
+                let own = match trace.tensor(tensor).origin {
+                    Origin::Constant => true,
+                    Origin::Call(maker) => maker > call && maker < trace.call(call).end,
+                    _ => false,
+                };
+                if !known.contains(&tensor) && !owned && !own && !out.contains(&tensor) {
                     out.push(tensor);
                 }
             }

@@ -130,6 +130,8 @@ pub(super) struct Body {
     pub output: Option<Pieces>,
     /// It is a subclass of this layer and does what that does.
     pub single: Option<Pieces>,
+    /// The layers that run without gradients.
+    pub no_grad: Vec<SmolStr>,
     /// What it computes with sizes, which some tools count.
     pub sizes: Vec<SmolStr>,
     /// What could not be written, said as comments.
@@ -147,7 +149,7 @@ impl Body {
     pub fn walk(&self, visitor: &mut dyn Visitor) {
         visitor.text(&self.class.name);
         visitor.text(&format!("{:?}{:?}", self.class.bases, self.inputs));
-        visitor.text(&format!("{:?}", self.sizes));
+        visitor.text(&format!("{:?}{:?}", self.no_grad, self.sizes));
         for held in &self.held {
             visitor.text(&format!(
                 "\n{} {:?} {} {} {}",

@@ -1,5 +1,6 @@
 //! Values as Python writes them.
 
+use modelcost_core::SmolStr;
 use modelcost_core::value::Value;
 use modelcost_torch::show;
 
@@ -9,14 +10,33 @@ pub(super) fn value(value: &Value) -> String {
         Value::Float(number) => float(*number),
         Value::Str(text) => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
         Value::Dict(items) => {
-            let item = |(name, item): &(_, Value)| format!("{name}={}", self::value(item));
+            let (open, close) = dict(items.iter().map(|(name, _)| name));
+            let item = |(name, item): &(SmolStr, Value)| entry(open, name) + &self::value(item);
             let items: Vec<String> = items.iter().map(item).collect();
-            format!("dict({})", items.join(", "))
+            format!("{open}{}{close}", items.join(", "))
         }
         Value::Opaque(text) => class_names(text.strip_prefix("functools.").unwrap_or(text)),
         Value::Tensor(_) => "None".into(),
         other => show::plain(other),
     })
+}
+
+/// What stands around the entries of a dictionary: `dict(out=x)`, or braces where a key is no name.
+pub(super) fn dict<'n>(
+    mut names: impl Iterator<Item = &'n SmolStr>,
+) -> (&'static str, &'static str) {
+    match names.all(|name| is_identifier(name)) {
+        true => ("dict(", ")"),
+        false => ("{", "}"),
+    }
+}
+
+/// What stands before a value of a dictionary that begins so.
+pub(super) fn entry(open: &str, name: &str) -> String {
+    match open {
+        "{" => format!("'{name}': "),
+        _ => format!("{name}="),
+    }
 }
 
 /// `torch.nn.ReLU` is `ReLU` in a spec.
@@ -32,6 +52,15 @@ fn float(number: f64) -> String {
         "-inf" => "-math.inf".into(),
         "nan" => "float('nan')".into(),
         _ => text,
+    }
+}
+
+/// A name behind what it belongs to: `.conv`, `[3]`, `['conv-1']`.
+pub(super) fn behind(name: &str) -> String {
+    match (is_identifier(name), name.parse::<usize>()) {
+        (true, _) => format!(".{name}"),
+        (false, Ok(at)) => format!("[{at}]"),
+        (false, Err(_)) => format!("['{name}']"),
     }
 }
 

@@ -50,6 +50,15 @@ impl Table {
         }
     }
 
+    pub fn no_grad(&mut self, layers: &[SmolStr]) {
+        if !layers.is_empty() {
+            self.line(
+                "no_grad",
+                array(layers.iter().map(|name| quoted(name)).collect()),
+            );
+        }
+    }
+
     /// What the trace says it does not know.
     pub fn notes(&mut self, fidelity: &Fidelity) {
         let key = match fidelity.level {

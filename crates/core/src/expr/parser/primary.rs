@@ -143,6 +143,7 @@ impl Parser {
             Token::Punct("...") => ExprKind::Ellipsis,
             Token::Punct("(") => return self.parenthesized(),
             Token::Punct("[") => return self.list(),
+            Token::Punct("{") => return self.dict(),
             Token::Bad => ExprKind::Error,
             Token::Punct(_) | Token::End => {
                 self.error("expected a value", span);
@@ -194,5 +195,42 @@ impl Parser {
         }
         self.expect("]");
         items
+    }
+
+    /// `{'out': x}`, which is `dict` of its entries: keys are strings, of any characters.
+    fn dict(&mut self) -> Expr {
+        let start = self.span();
+        self.bump();
+        let callee = Expr {
+            kind: ExprKind::Name(SmolStr::new_static("dict")),
+            span: start,
+        };
+        let mut entries = Vec::new();
+        while !matches!(self.peek(), Token::Punct("}") | Token::End) {
+            let span = self.span();
+            let Token::Str(name) = self.peek().clone() else {
+                self.error("expected a string as the key, as in {'out': x}", span);
+                self.at = self.tokens.len() - 1;
+                return Expr {
+                    kind: ExprKind::Error,
+                    span: start.to(span),
+                };
+            };
+            self.bump();
+            self.expect(":");
+            entries.push(Argument {
+                name: Some(Ident { name, span }),
+                starred: false,
+                value: self.test(),
+            });
+            if !self.eat(",") {
+                break;
+            }
+        }
+        self.expect("}");
+        Expr {
+            kind: ExprKind::Call(Box::new(callee), entries),
+            span: start.to(self.previous_end()),
+        }
     }
 }

@@ -6,10 +6,11 @@ use modelcost_core::SmolStr;
 use modelcost_core::trace::{CallId, ModuleId, Passed, Target};
 
 use super::Steps;
+use crate::run::SELF;
 use crate::write::expression::{self, Expression, Tensors};
 use crate::write::lift::{Place, module_of};
 use crate::write::pieces::{Given, Node, call, text};
-use crate::write::{constructor, function, names};
+use crate::write::{constructor, function, names, python};
 
 impl Steps<'_, '_> {
     /// The expression of a call with its tensors named.
@@ -42,12 +43,9 @@ impl Steps<'_, '_> {
                 continue;
             }
             for (name, child) in self.trace.module(at).children.iter().rev() {
-                let path = match (path.is_empty(), crate::write::python::is_identifier(name)) {
-                    (true, true) => name.to_string(),
-                    (false, true) => format!("{path}.{name}"),
-                    (false, false) if name.parse::<usize>().is_ok() => format!("{path}[{name}]"),
-                    (false, false) => format!("{path}['{name}']"),
-                    (true, false) => continue,
+                let path = match path.is_empty() {
+                    true => own(name),
+                    false => path.clone() + &python::behind(name),
                 };
                 stack.push((*child, path));
             }
@@ -115,7 +113,10 @@ impl Steps<'_, '_> {
                 let path = self.module_path(*module).unwrap_or_default();
                 let last = path.rsplit('.').next().unwrap_or_default();
                 let word: String = last.chars().take_while(|c| *c != '[').collect();
-                word
+                match word.as_str() {
+                    SELF => "x".into(),
+                    _ => word,
+                }
             }
             target => names::for_function(function::short_name(target)).to_string(),
         }
@@ -125,5 +126,13 @@ impl Steps<'_, '_> {
         let name = names::fresh(&self.base_name(id), &self.names);
         self.names.insert(name.clone());
         name
+    }
+}
+
+/// How a child is called in the body of the module that holds it: `conv`, `self[0]`.
+pub(super) fn own(name: &str) -> String {
+    match python::is_identifier(name) {
+        true => name.into(),
+        false => format!("{SELF}{}", python::behind(name)),
     }
 }

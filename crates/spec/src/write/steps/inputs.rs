@@ -35,8 +35,10 @@ impl Steps<'_, '_> {
                 inputs.push((SmolStr::default(), Value::Tensor(tensor)));
             }
         }
+        let more = self.given_later(inputs.len());
         let free = |name: &str, names: &HashSet<SmolStr>| !names.contains(name);
         let alone = inputs.len() == 1
+            && more.is_empty()
             && free("input", &self.names)
             && (root && inputs[0].0 == "input" || !root && !self.is_given_by_name());
         let mut named = Vec::new();
@@ -62,10 +64,36 @@ impl Steps<'_, '_> {
             self.bind(&value, &Expression::name(name.as_str()));
             named.push((name, false));
         }
+        for name in more {
+            let base = match crate::write::python::is_identifier(&name) {
+                true => name.as_str(),
+                false => "y",
+            };
+            let name = names::fresh(base, &self.names);
+            self.names.insert(name.clone());
+            named.push((name, true));
+        }
         if !alone && !root {
             body.inputs = Some(named);
         }
         self.names.insert("input".into());
+    }
+
+    /// The names of what later calls of the module give beside what its first call gives. The body is
+    /// what the first call does, so it takes them and does nothing with them.
+    fn given_later(&mut self, count: usize) -> Vec<SmolStr> {
+        let module = self.module;
+        let simple = module != Trace::ROOT && self.lift.captured(module).is_empty();
+        let calls = self.lift.calls_of(module).iter();
+        let given = calls.map(|call| {
+            let arguments = self.trace.call(*call).arguments.iter();
+            arguments.filter(|argument| !argument.value.tensors().is_empty())
+        });
+        let most = given.max_by_key(|given| given.clone().count());
+        match most {
+            Some(most) if simple => most.skip(count).map(|a| a.name.clone()).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether some call of the module names what it gives.

@@ -4,6 +4,7 @@ use modelcost_core::SmolStr;
 use modelcost_core::trace::{CallId, ModuleId, Target, TensorId};
 use modelcost_core::value::Value;
 
+use super::calls::own;
 use super::tensors::{Recorder, Shapes, length};
 use super::{Loop, Maker, State, Steps, WIDTH};
 use crate::write::expression::Tensors;
@@ -36,7 +37,7 @@ impl Steps<'_, '_> {
         };
         let implicit = plain.is_some() && plain == self.flow;
         let mut node = self.node(&name, child);
-        self.made.insert(child, name.to_string());
+        self.made.insert(child, own(&name));
         if !implicit {
             if !flushed {
                 self.make_ready(&taken);
@@ -108,11 +109,19 @@ impl Steps<'_, '_> {
                 (_, []) => output.clone(),
                 (_, items) => {
                     self.flush();
-                    return self.unpacked(id, items, Node::Line(expression.pieces));
+                    self.unpacked(id, items, Node::Line(expression.pieces));
+                    if let (Some((key, _)), Some(true)) =
+                        (self.layers.last(), self.hidden.get(index))
+                    {
+                        let first = key.split(", ").next().unwrap_or_default();
+                        self.no_grad.push(first.trim_end_matches(',').into());
+                    }
+                    return;
                 }
             },
         };
-        let single = self.uses.get(index).copied() == Some(1);
+        let hidden = self.hidden.get(index) == Some(&true);
+        let single = self.uses.get(index).copied() == Some(1) && !hidden;
         if let (Value::Tensor(tensor), true) = (&value, single) {
             self.states.push(State::Pending(expression));
             self.makers
@@ -198,6 +207,9 @@ impl Steps<'_, '_> {
 
     /// Adds a line.
     pub(super) fn line(&mut self, index: usize, name: SmolStr, node: Node, value: Option<&Value>) {
+        if self.hidden.get(index) == Some(&true) {
+            self.no_grad.push(name.clone());
+        }
         let named = crate::write::python::is_identifier(&name);
         let value = value.cloned().unwrap_or_default();
         if named {

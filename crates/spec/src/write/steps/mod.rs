@@ -61,6 +61,9 @@ pub(super) struct Steps<'l, 't> {
     first_input: Option<TensorId>,
     comments: Vec<String>,
     steps: Vec<Step>,
+    /// Which steps run without gradients, and the names of their lines.
+    hidden: Vec<bool>,
+    no_grad: Vec<SmolStr>,
     /// Operators that the vocabulary does not know, or not with these arguments.
     unwritable: HashSet<CallId>,
 }
@@ -122,6 +125,8 @@ impl<'l, 't> Steps<'l, 't> {
             first_input: None,
             comments: Vec::new(),
             steps: Vec::new(),
+            hidden: Vec::new(),
+            no_grad: Vec::new(),
             unwritable: HashSet::new(),
         }
     }
@@ -144,12 +149,14 @@ impl<'l, 't> Steps<'l, 't> {
         }
         self.declare(&declared, body);
         self.count_uses(&steps);
+        self.hidden = self.without_gradient(&steps);
         self.steps = steps.clone();
         for (index, step) in steps.iter().enumerate() {
             self.step(index, step);
         }
         self.finish(body);
         body.layers = self.layers;
+        body.no_grad = self.no_grad;
         body.comments.extend(self.comments);
     }
 
@@ -158,7 +165,7 @@ impl<'l, 't> Steps<'l, 't> {
         for (name, child) in declared {
             let node = self.node(name, *child);
             body.modules.push((name.clone(), node));
-            self.made.entry(*child).or_insert_with(|| name.to_string());
+            self.made.entry(*child).or_insert_with(|| calls::own(name));
         }
     }
 

@@ -164,13 +164,11 @@ impl Steps<'_, '_> {
         for (_, child) in children {
             *seen.entry(*child).or_default() += 1;
         }
-        let expressible = |name: &str| crate::write::python::is_identifier(name);
         children
             .iter()
-            .filter(|(name, child)| {
+            .filter(|(_, child)| {
                 let twice = seen.get(child).copied().unwrap_or_default() > 1;
-                let again = self.lift.calls_of(*child).len() > 1 && !expressible(name);
-                !in_turn.contains(child) || twice || again
+                !in_turn.contains(child) || twice
             })
             .cloned()
             .collect()
@@ -194,6 +192,25 @@ impl Steps<'_, '_> {
             made.extend(own.filter(|module| !made.contains(module)));
         }
         made.iter().eq(children.iter().map(|(_, child)| child))
+    }
+
+    /// Which steps run without gradients. Where all of a module does, that is said around it.
+    pub(super) fn without_gradient(&self, steps: &[Step]) -> Vec<bool> {
+        let trace = self.trace;
+        let hides = |first: CallId, last: CallId| {
+            let calls = (first.index()..trace.call(last).end.index()).map(CallId::new);
+            let mut made = calls.flat_map(|id| trace.call(id).output.tensors());
+            let mut none = true;
+            made.all(|tensor| {
+                none = false;
+                trace.tensor(tensor).without_gradient
+            }) && !none
+        };
+        let around = self.module != Trace::ROOT && hides(self.call, self.call);
+        let steps = steps.iter().map(Step::calls);
+        steps
+            .map(|(first, last)| !around && hides(first, last))
+            .collect()
     }
 
     pub(super) fn count_uses(&mut self, steps: &[Step]) {

@@ -149,14 +149,16 @@ impl<'d> Run<'d> {
 
     /// Makes the declared modules of a body, which are not called in turn.
     pub(super) fn declared(&mut self, ids: &'d [LayerId], context: &Context) -> Result<()> {
+        // A block makes its modules in the middle of a line of the body around it.
+        let line = (self.slot.take(), self.current.take());
         for id in ids {
             let layer = self.document.layer(*id);
-            self.slot = None;
             if let Err(fail) = self.declare(layer, context) {
                 self.report(fail)?;
             }
-            self.slot = None;
+            (self.slot, self.current) = (None, None);
         }
+        (self.slot, self.current) = line;
         Ok(())
     }
 

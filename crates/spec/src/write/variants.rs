@@ -165,7 +165,11 @@ fn flag_name(body: &Body, part: Part) -> SmolStr {
             match (adds, name.as_str()) {
                 (true, _) => "residual".into(),
                 (false, "downsample") => "down".into(),
-                (false, name) => format!("has_{name}").into(),
+                (false, names) => {
+                    // Of several names, as in `"q, k, v"`, the first.
+                    let name = names.split(',').next().unwrap_or(names);
+                    format!("has_{name}").into()
+                }
             }
         }
         Part::Item(_, 0) => "has_first".into(),

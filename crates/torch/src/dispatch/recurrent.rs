@@ -34,7 +34,7 @@ pub(super) fn layers(d: &mut Dispatch<'_>) -> Option<()> {
     let directions = if both_ways { 2 } else { 1 };
     let layers = d.value("num_layers").int()?.as_usize()?;
     let cells = layers.checked_mul(directions)?;
-    let each = weights.len().checked_div(cells)?;
+    let each = weights.len().checked_div(cells).filter(|each| *each > 0)?;
     let projected = each % 2 == 1;
     let dtype = d.dtype("input");
     if d.name == "lstm" && !projected {
@@ -175,4 +175,41 @@ pub(super) fn cell(d: &mut Dispatch<'_>) -> Option<()> {
         )?;
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use modelcost_core::dtype::DType;
+    use modelcost_core::trace::{Argument, Origin, Passed, Target, TraceBuilder};
+
+    use super::*;
+
+    /// A malformed file may say that there are more layers than weights.
+    #[test]
+    fn more_layers_than_weights() {
+        for operator in ["aten.lstm", "aten.gru"] {
+            let mut builder = TraceBuilder::new("test", "onnx");
+            let mut tensor = |sizes: &[i64]| {
+                let shape = sizes.iter().map(|size| Dim::from(*size)).collect();
+                Value::Tensor(builder.tensor(Some(shape), Some(DType::Float32), Origin::Constant))
+            };
+            let (input, output) = (tensor(&[5, 2, 6]), tensor(&[5, 2, 6]));
+            let params = Value::List(vec![tensor(&[24, 6]), tensor(&[24, 6])]);
+            let arguments = [
+                ("input", input),
+                ("params", params),
+                ("num_layers", Value::from(9)),
+            ];
+            let arguments = arguments.map(|(name, value)| Argument {
+                name: name.into(),
+                value,
+                passed: Passed::Position,
+            });
+            builder.begin(Target::Operator(operator.into()), arguments.to_vec(), None);
+            super::super::expand(&mut builder, operator, &arguments, &output);
+            builder.end(output);
+            let trace = builder.finish();
+            assert_eq!(trace.calls.len(), 1, "{operator}");
+        }
+    }
 }

@@ -406,6 +406,41 @@ fn check_reads_the_settings_that_editors_read() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// A spec's own `[budget]` goes before the project's, and the command line before both.
+#[test]
+fn check_reads_the_budget_of_a_spec() {
+    let folder = std::env::temp_dir().join(format!("modelcost-own-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let model = folder.join("alexnet.toml");
+    let spec = std::fs::read_to_string(root().join("examples/alexnet.toml")).unwrap();
+    let budgeted =
+        |line: &str| std::fs::write(&model, format!("{spec}\n[budget]\n{line}\n")).unwrap();
+    let check = |more: &[&str]| run(&[&["check", model.to_str().unwrap()], more].concat());
+    let project = "convention = \"thop\"\n[budget]\ncount = \"1M\"\n";
+    std::fs::write(folder.join("modelcost.toml"), project).unwrap();
+
+    budgeted("count = \"720M\"");
+    assert_eq!(check(&[]).status.code(), Some(0));
+    assert_eq!(check(&["--max-count", "700M"]).status.code(), Some(1));
+    budgeted("count = \"700M\"");
+    assert_eq!(check(&[]).status.code(), Some(1));
+
+    for (line, message) in [
+        ("counts = \"700M\"", "'counts' is not a budget"),
+        ("count = \"700Q\"", "700Q"),
+    ] {
+        budgeted(line);
+        let mistaken = check(&[]);
+        assert_eq!(mistaken.status.code(), Some(2), "{line}");
+        let text = String::from_utf8_lossy(&mistaken.stderr).into_owned();
+        assert!(
+            text.contains(message) && text.contains("alexnet.toml:"),
+            "{text}"
+        );
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// The reference is generated; `modelcost conventions --format markdown > docs/conventions.md` renews it.
 #[test]
 fn the_reference_of_conventions_is_current() {

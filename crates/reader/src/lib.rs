@@ -36,6 +36,8 @@ pub struct Model {
     pub trace: Trace,
     /// The source, for files that people write.
     pub text: Option<String>,
+    /// The limits that the file itself sets: the `[budget]` of a spec.
+    pub budget: Vec<modelcost_spec::Budget>,
 }
 
 /// What a model file holds.
@@ -100,6 +102,7 @@ impl Model {
                     path: self.path.clone(),
                     trace,
                     text: None,
+                    budget: Vec::new(),
                 })
             }
             _ => open(&self.path, options),
@@ -207,6 +210,7 @@ fn trace_spec(path: &Path, text: String, options: &Options) -> Result<Model, Ope
             path: path.into(),
             trace,
             text: Some(text),
+            budget: document.budget,
         }),
         Err(diagnostics) => Err(OpenError {
             path: path.into(),
@@ -266,6 +270,7 @@ fn open_onnx(path: &Path, options: &Options) -> Result<Model, OpenError> {
         path: path.into(),
         trace,
         text: None,
+        budget: Vec::new(),
     })
 }
 

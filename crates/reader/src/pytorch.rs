@@ -36,6 +36,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened, OpenError> {
                 path: path.into(),
                 trace,
                 text: None,
+                budget: Vec::new(),
             }))
         }
         Contents::Pickle(entry) => {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use modelcost_analysis::budget::{Baseline, Budget, Change, Quantity, changes};
+use modelcost_analysis::budget::{Baseline, Budget, BudgetError, Change, Quantity, changes};
 use modelcost_analysis::settings::{CONFIG_FILE, Partial, parse_config};
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
@@ -54,26 +54,19 @@ pub fn run(args: &CheckArgs) -> Result<String, Failed> {
             .convention
             .clone()
             .or_else(|| settings.convention.clone());
-        let mut budgets = settings
-            .budgets()
-            .map_err(|error| Failed::input(format!("modelcost.toml: {error}")))?;
-        for (key, limit) in [("count", &args.max_count), ("params", &args.max_params)] {
-            if let Some(limit) = limit {
-                // What is on the command line replaces what the project says.
-                let budget =
-                    Budget::parse(key, limit).map_err(|error| Failed::input(error.to_string()))?;
-                budgets.retain(|other| other.quantity != budget.quantity);
-                budgets.push(budget);
-            }
-        }
+        let opened = open_any(path, &options).map_err(|error| Failed::open(&error))?;
+        let own = match &opened {
+            Opened::Model(model) => own_budgets(model)?,
+            Opened::Checkpoint(_) => Vec::new(),
+        };
+        let budgets = budgets(&settings, own, args)?;
         if budgets.is_empty() && baseline.is_none() {
             return Err(Failed::input(
-                "nothing to check: give --max-count, --max-params or --baseline, or a [budget] in modelcost.toml",
+                "nothing to check: give --max-count, --max-params or --baseline, or a [budget] in modelcost.toml or the spec",
             ));
         }
         let only_params =
             default.is_none() && baseline.is_none() && budgets.iter().all(is_of_params);
-        let opened = open_any(path, &options).map_err(|error| Failed::open(&error))?;
         let model = match opened {
             Opened::Model(model) => model,
             Opened::Checkpoint(checkpoint) if only_params => {
@@ -118,6 +111,44 @@ pub fn run(args: &CheckArgs) -> Result<String, Failed> {
     } else {
         Err(Failed::check(text))
     }
+}
+
+/// The limits for a model: those of the project, but for what the model itself sets, but for what the command line says.
+fn budgets(settings: &Partial, own: Vec<Budget>, args: &CheckArgs) -> Result<Vec<Budget>, Failed> {
+    let mut budgets = settings
+        .budgets()
+        .map_err(|error| Failed::input(format!("modelcost.toml: {error}")))?;
+    for budget in own {
+        let same = |other: &Budget| {
+            other.quantity == budget.quantity && other.convention == budget.convention
+        };
+        budgets.retain(|other| !same(other));
+        budgets.push(budget);
+    }
+    for (key, limit) in [("count", &args.max_count), ("params", &args.max_params)] {
+        if let Some(limit) = limit {
+            let budget =
+                Budget::parse(key, limit).map_err(|error| Failed::input(error.to_string()))?;
+            budgets.retain(|other| other.quantity != budget.quantity);
+            budgets.push(budget);
+        }
+    }
+    Ok(budgets)
+}
+
+/// The `[budget]` of a spec.
+fn own_budgets(model: &Model) -> Result<Vec<Budget>, Failed> {
+    let lines = model.budget.iter().map(|line| {
+        Budget::parse(&line.key.name, &line.limit.name).map_err(|error| {
+            let place = match error {
+                BudgetError::Key(_) => line.key.span,
+                BudgetError::Limit(_) => line.limit.span,
+            };
+            let text = model.text.as_deref().unwrap_or_default();
+            Failed::at(&error.to_string(), &model.path, text, place.range())
+        })
+    });
+    lines.collect()
 }
 
 /// Whether a budget asks for parameters, whoever counts them: a checkpoint has those.

@@ -58,7 +58,10 @@ fn unknown(document: &Document, names: &Names, name: &Ident) -> Diagnostic {
             span: name.span.range(),
             replacement: near,
         });
-    } else if name.name.starts_with(|first: char| first.is_ascii_uppercase()) {
+    } else if name
+        .name
+        .starts_with(|first: char| first.is_ascii_uppercase())
+    {
         let help = format!("a class of your own is a table [block.{}]", name.name);
         diagnostic.help = Some(help);
     }

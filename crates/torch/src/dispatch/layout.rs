@@ -250,7 +250,11 @@ fn is_channels_last(shape: &[Dim], strides: &[Dim]) -> bool {
         if size == 0 || stride < before || dense {
             return false;
         }
-        least = Dim::from(if size > 1 { stride * size } else { stride });
+        // What a file says may be larger than any tensor: a `Dim` keeps that apart.
+        least = match size > 1 {
+            true => &strides[at] * &shape[at],
+            false => strides[at].clone(),
+        };
     }
     true
 }
@@ -487,6 +491,11 @@ mod tests {
         assert!(is_channels_last(&shape, &dims(&[192, 1, 32, 4])));
         assert!(!is_channels_last(&shape, &dense_strides(&shape)));
         assert_eq!(channels_last(&dims(&[2, 4, 3, 4])), dims(&[48, 1, 16, 4]));
+        let (half, large) = (1_i64 << 33, 1_i64 << 62);
+        assert!(!is_channels_last(
+            &dims(&[2, 4, half, half]),
+            &dims(&[large, 1, large, 4])
+        ));
         // BatchNorm1d of three dimensions is dense whatever it is given.
         assert!(!is_channels_last(&dims(&[4, 32, 4]), &dims(&[128, 1, 32])));
     }

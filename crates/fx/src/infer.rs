@@ -111,12 +111,9 @@ fn uncalled(trace: &Trace, id: ModuleId, name: &str, nodes: &[Flat<'_>]) -> &'st
     if id == Trace::ROOT {
         return "torch.nn.Module";
     }
+    let is_number = |name: &SmolStr| name.bytes().all(|byte| byte.is_ascii_digit());
     if !module.children.is_empty() {
-        let numbered = module
-            .children
-            .iter()
-            .all(|(name, _)| name.bytes().all(|byte| byte.is_ascii_digit()));
-        if numbered {
+        if module.children.iter().all(|(name, _)| is_number(name)) {
             return "torch.nn.ModuleList";
         }
         return match is_dictionary(module, name, nodes) {
@@ -150,7 +147,8 @@ fn uncalled(trace: &Trace, id: ModuleId, name: &str, nodes: &[Flat<'_>]) -> &'st
         (Some(2), _) => "torch.nn.Linear",
         (Some(1), _) if averages => "torch.nn.BatchNorm2d",
         (Some(1), _) => "torch.nn.LayerNorm",
-        _ => "torch.nn.ParameterList",
+        _ if module.parameters.iter().all(|(name, _)| is_number(name)) => "torch.nn.ParameterList",
+        _ => "torch.nn.ParameterDict",
     }
 }
 

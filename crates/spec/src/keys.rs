@@ -16,7 +16,10 @@ pub const BODY: &[&str] = &[
     "sizes",
 ];
 
-/// What a layer that is a table with `layers` or `module` may hold beside.
+/// The keys that tell a layer written as a table from the names of its children.
+pub const MARKS_LAYER: &[&str] = &["layers", "module", "parameters"];
+
+/// What such a layer may hold beside what a body has.
 pub const LAYER: &[&str] = &["module", "from", "when", "repeat"];
 
 /// What `[model]` may hold beside.

@@ -367,7 +367,7 @@ impl Reader {
                 ..Body::default()
             })),
             NodeKind::Table(entries) => {
-                let long = |entry: &Entry| ["layers", "module"].contains(&entry.key.value.as_str());
+                let long = |entry: &Entry| keys::MARKS_LAYER.contains(&entry.key.value.as_str());
                 let span = entries
                     .iter()
                     .fold(node.span, |span, e| span.to(e.key.span).to(e.value.span));

@@ -34,7 +34,10 @@ fn show(trace: &Trace) -> String {
             let _ = write!(out, " < {base}");
         }
         for (name, parameter) in &module.parameters {
-            let Some(id) = parameter else { continue };
+            let Some(id) = parameter else {
+                let _ = write!(out, ", no {name}");
+                continue;
+            };
             let parameter = trace.parameter(*id);
             let own = match path.as_str() {
                 "" => name.to_string(),

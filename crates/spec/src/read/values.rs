@@ -311,7 +311,15 @@ impl Reader {
             return self.wrong_kind(node, what, "a table of names and shapes");
         };
         for entry in entries {
-            let name = self.identifier(&entry.key);
+            // Those of a ParameterList are numbers.
+            let number = !buffer && entry.key.value.bytes().all(|byte| byte.is_ascii_digit());
+            let name = match number {
+                true => Ident {
+                    name: entry.key.value.as_str().into(),
+                    span: entry.key.span,
+                },
+                false => self.identifier(&entry.key),
+            };
             self.sizes_may_be_unknown = true;
             let tensor = self.tensor(&entry.value, &[flag]);
             self.sizes_may_be_unknown = false;

@@ -88,7 +88,7 @@ impl<'d> Run<'d> {
             if layer.no_grad {
                 let tensors = &mut self.tracer.builder.trace_mut().tensors;
                 for tensor in tensors.iter_mut().skip(first_tensor) {
-                    tensor.without_gradient = matches!(tensor.origin, Origin::Call(_));
+                    tensor.without_gradient |= matches!(tensor.origin, Origin::Call(_));
                 }
             }
             let module = self.current.take();
@@ -501,7 +501,10 @@ impl<'d> Run<'d> {
     /// The kind of a body's module by its class.
     pub(super) fn kind_of(class: &str, body: &'d Body, chain: bool) -> Kind<'d> {
         match class {
-            "torch.nn.ModuleList" | "torch.nn.ModuleDict" => Kind::List,
+            "torch.nn.ModuleList"
+            | "torch.nn.ModuleDict"
+            | "torch.nn.ParameterList"
+            | "torch.nn.ParameterDict" => Kind::List,
             _ if chain => Kind::Items,
             _ => Kind::Body(body),
         }

@@ -1,10 +1,10 @@
 //! What stands behind a value: attributes of modules and tensors, items.
 
-use modelcost_core::SmolStr;
 use modelcost_core::convention::closest;
 use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
 use modelcost_core::trace::{ModuleId, Target, TensorId};
 use modelcost_core::value::Value;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::call::Given;
 use super::{Context, Fail, Result, Run, Val, arithmetic, builtins, error};
@@ -170,13 +170,21 @@ impl<'d> Run<'d> {
             Val::Data(value) => value,
             Val::Unknown => return Err(Fail::Poisoned),
             Val::Module(module) => {
-                // `scales[0]` of a ParameterList.
+                // `scales[0]` of a ParameterList, `tables['a']` of a ParameterDict.
                 if let [index] = indices
                     && !matches!(index.kind, ExprKind::Slice(..))
-                    && let Ok(at) = arithmetic::index(&self.data(index, context)?)
-                    && let Some(tensor) = self.held(module, &at.to_string())
                 {
-                    return Ok(Val::Data(tensor));
+                    let held = self.trace().module(module).parameters.len() as i64;
+                    let name: Option<SmolStr> = match self.data(index, context)? {
+                        Value::Str(name) => Some(name.as_str().into()),
+                        index => arithmetic::index(&index)
+                            .ok()
+                            .map(|at| if at < 0 { held + at } else { at })
+                            .map(|at| format_smolstr!("{at}")),
+                    };
+                    if let Some(tensor) = name.and_then(|name| self.held(module, &name)) {
+                        return Ok(Val::Data(tensor));
+                    }
                 }
                 return match self.module_of(expr, context)? {
                     Some(child) => Ok(Val::Module(child)),

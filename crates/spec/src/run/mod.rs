@@ -127,7 +127,7 @@ struct Instance<'d> {
 enum Kind<'d> {
     /// `torch.nn.Sequential`: its children are called in turn.
     Items,
-    /// `torch.nn.ModuleList` and `torch.nn.ModuleDict`: cannot be called.
+    /// `torch.nn.ModuleList`, `torch.nn.ParameterDict` and their like: cannot be called.
     List,
     /// A body with a `forward` of its own.
     Body(&'d Body),

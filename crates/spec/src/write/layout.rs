@@ -11,6 +11,7 @@ use super::pieces::{Body, Container, Node, Writer};
 use super::table::{Table, array, escaped, key, quoted, quoted_as_is};
 use super::{python, shared};
 use crate::document::UNKNOWN;
+use crate::keys;
 
 /// A spec has notes for whoever counts.
 const EVERY_LAYER: &[Layer] = &[
@@ -337,7 +338,7 @@ fn container(container: &Container, writer: &mut Writer<'_>) -> String {
     let ambiguous = container
         .children
         .iter()
-        .any(|(name, _)| name == "layers" || name == "module");
+        .any(|(name, _)| keys::MARKS_LAYER.contains(&name.as_str()));
     let table = format!("{{ {} }}", entries.join(", "));
     match keys.is_empty() && !ambiguous {
         true => table,

@@ -9,7 +9,7 @@ use crate::error::{Result, TorchError};
 use crate::signature::Arguments;
 use crate::tracer::Tracer;
 
-pub(super) static CLASSES: [Entry; 3] = [
+pub(super) static CLASSES: [Entry; 5] = [
     Entry::new(
         "torch.nn.Sequential",
         "Sequential(*args)",
@@ -31,10 +31,28 @@ pub(super) static CLASSES: [Entry; 3] = [
     )
     .construct(members)
     .forward_code(|_, _, _| Err(not_callable("ModuleDict"))),
+    Entry::new(
+        "torch.nn.ParameterList",
+        "ParameterList()",
+        "Holds parameters by number, for its owner to use.",
+    )
+    .forward_code(|_, _, _| Err(holds_parameters("ParameterList"))),
+    Entry::new(
+        "torch.nn.ParameterDict",
+        "ParameterDict()",
+        "Holds parameters by name, for its owner to use.",
+    )
+    .forward_code(|_, _, _| Err(holds_parameters("ParameterDict"))),
 ];
 
 fn not_callable(class: &str) -> TorchError {
     TorchError::new(format!("a {class} cannot be called; its modules can"))
+}
+
+fn holds_parameters(class: &str) -> TorchError {
+    TorchError::new(format!(
+        "a {class} cannot be called; its parameters are its items"
+    ))
 }
 
 /// Children given as values; see [`Tracer::module_value`].

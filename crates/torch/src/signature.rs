@@ -90,8 +90,8 @@ pub enum Kind {
     Normal,
     /// By name only: it stands after `*`.
     KeywordOnly,
-    /// `*args`: takes all positions that are left. One tuple or list in its place is taken apart,
-    /// as `x.view(2, 3)` and `x.view((2, 3))` are the same.
+    /// `*args`: takes all positions that are left. One tuple or list of sizes in its place is taken apart,
+    /// as `x.view(2, 3)` and `x.view((2, 3))` are the same; a list of tensors is one argument.
     Variadic,
     /// `**kwargs`: takes all names that are left, as a mapping.
     Keywords,
@@ -214,11 +214,6 @@ impl Signature {
                     continue;
                 }
                 Kind::Normal => positional.next(),
-                // Tools that look at the operands see a list of them as one.
-                Kind::Variadic if self.name == "einsum" => {
-                    let operands: Vec<Value> = positional.by_ref().collect();
-                    (!operands.is_empty()).then_some(Value::Tuple(operands))
-                }
                 Kind::Variadic => rest(&mut positional),
             };
             let (value, passed) = match (by_position, &parameter.default) {
@@ -349,7 +344,11 @@ impl Signature {
 fn rest(positional: &mut std::vec::IntoIter<Value>) -> Option<Value> {
     let first = positional.next()?;
     let items = match (first, positional.len()) {
-        (Value::Tuple(items) | Value::List(items), 0) => items,
+        (Value::Tuple(items) | Value::List(items), 0)
+            if items.iter().all(|item| item.tensors().is_empty()) =>
+        {
+            items
+        }
         (first, _) => std::iter::once(first).chain(positional).collect(),
     };
     Some(Value::Tuple(items))
@@ -382,6 +381,8 @@ pub(crate) fn literal(expr: &Expr) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use modelcost_core::trace::TensorId;
+
     use super::*;
 
     fn conv() -> Signature {
@@ -437,6 +438,11 @@ mod tests {
         for arguments in [one, many] {
             assert_eq!(view.bind(arguments, &[]).unwrap().value("shape"), &expected);
         }
+        let tensors = Value::List(vec![Value::Tensor(TensorId::new(0)); 2]);
+        let einsum = Signature::parse("einsum(equation, *operands)");
+        let bound = einsum.bind(Arguments::of(["ij,jk".into(), tensors.clone()]), &[]);
+        let expected = Value::Tuple(vec![tensors]);
+        assert_eq!(bound.unwrap().value("operands"), &expected);
         let add = Signature::parse("add(input, other, *, alpha=1)");
         assert_eq!(add.parameters[2].kind, Kind::KeywordOnly);
         assert!(

@@ -152,3 +152,24 @@ pub(super) fn named_args<'g, 'a>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overloads_name_their_own_arguments() {
+        let names = |target: &str| -> Vec<SmolStr> {
+            let op = "aten._native_batch_norm_legit";
+            (0..5).map(|index| parameter(op, target, index)).collect()
+        };
+        // native_functions.yaml of torch 2.15.
+        let with_averages = ["input", "weight", "bias", "running_mean", "running_var"];
+        assert_eq!(
+            names("aten._native_batch_norm_legit.default"),
+            with_averages
+        );
+        let without = ["input", "weight", "bias", "training", "momentum"];
+        assert_eq!(names("aten._native_batch_norm_legit.no_stats"), without);
+    }
+}

@@ -183,10 +183,10 @@ fn lines_hide_sizes(trace: &Trace) -> bool {
         let shows = |words: &[&str]| words.iter().any(|word| line.contains(word));
         let hidden = match name {
             "view" | "reshape" => !shows(&["view", "shape", "flatten", "->"]),
-            "slice" => !shows(&["[", "narrow", "chunk", "split"]),
+            "slice" | "split" => !shows(&["[", "narrow", "chunk", "split"]),
             "expand" => !shows(&["expand", "broadcast", "->", "repeat"]),
             _ if name.starts_with("fft_") => !shows(&["fft"]),
-            _ => SIZED.contains(&name) && !shows(&[name]),
+            _ => jit::takes_sizes(name) && !shows(&[name]),
         };
         if !hidden || line.is_empty() || !jit::is_outermost(trace, call) {
             return false;
@@ -195,25 +195,6 @@ fn lines_hide_sizes(trace: &Trace) -> bool {
         !is_library(class) && !jit::knows_sizes(trace, id)
     })
 }
-
-/// Operators that take sizes and are called by their own names.
-const SIZED: &[&str] = &[
-    "arange",
-    "full",
-    "linspace",
-    "narrow",
-    "new_full",
-    "new_ones",
-    "new_zeros",
-    "ones",
-    "pad",
-    "repeat",
-    "roll",
-    "tile",
-    "unflatten",
-    "unfold",
-    "zeros",
-];
 
 #[cfg(test)]
 mod tests {

@@ -303,9 +303,13 @@ impl<'e, 'a> Emitter<'e, 'a> {
         let start = CallId::new(self.builder.trace().calls.len());
         self.function(frame, class, group, first);
         let trace = self.builder.trace_mut();
-        if autograd::own_backward(first, self.stacks).is_some() {
+        if let Some((line, layers)) = autograd::own_backward(first, self.stacks) {
             let end = CallId::new(trace.calls.len());
             trace.applied.push((start, end));
+            self.doubts.add(Doubt::Backward, || format!("`{line}`"));
+            if layers {
+                self.doubts.add(Doubt::Wrapped, || format!("`{line}`"));
+            }
         }
         if let Some(tensor) = group.last().and_then(|at| autograd::leaf(&nodes[*at])) {
             trace.tensors[tensor.index()].wants_gradient = true;

@@ -7,7 +7,6 @@ use modelcost_core::trace::{Call, CallId, Module, ModuleId, Trace};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
 
-use crate::autograd;
 use crate::doubts::{Doubt, Doubts};
 use crate::flat::Flat;
 use crate::known;
@@ -42,12 +41,6 @@ pub fn modules(
             && let Some(line) = node.frame.lines().find(|line| line.contains("checkpoint("))
         {
             doubts.add(Doubt::Recomputed, || format!("`{}`", line.trim()));
-        }
-        if let Some((line, layers)) = autograd::own_backward(node, stacks) {
-            doubts.add(Doubt::Backward, || format!("`{line}`"));
-            if layers {
-                doubts.add(Doubt::Wrapped, || format!("`{line}`"));
-            }
         }
         if let Some(name) = scripted::called(node) {
             doubts.add(Doubt::Scripted, || {

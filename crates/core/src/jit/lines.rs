@@ -153,7 +153,7 @@ impl Reader {
             self.rearranged(pattern, arguments);
             return Kind::Other;
         }
-        let takes_shape = SHAPED.contains(&name);
+        let takes_shape = takes_sizes(name);
         for argument in arguments {
             self.visit(&argument.value, takes_shape);
         }
@@ -214,6 +214,11 @@ impl Reader {
     }
 }
 
+/// Whether a function or method of this name takes sizes.
+pub fn takes_sizes(name: &str) -> bool {
+    SHAPED.contains(&name)
+}
+
 /// Functions and methods whose arguments are sizes.
 const SHAPED: &[&str] = &[
     "adaptive_avg_pool2d",
@@ -222,6 +227,7 @@ const SHAPED: &[&str] = &[
     "expand",
     "full",
     "interpolate",
+    "linspace",
     "narrow",
     "new_empty",
     "new_full",
@@ -235,6 +241,7 @@ const SHAPED: &[&str] = &[
     "split",
     "tile",
     "unflatten",
+    "unfold",
     "view",
     "zeros",
 ];

@@ -11,6 +11,8 @@ mod lines;
 mod live;
 mod sizes;
 
+pub use lines::takes_sizes;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 

@@ -130,6 +130,8 @@ struct Window<'a> {
     buffer: &'a Buffer,
     /// How many of the layers that stand in turn come before it.
     first: usize,
+    /// What the first layer is applied to, unless that is the model's input.
+    seam: Option<Input>,
     /// How many of them come before the first edit.
     unchanged: usize,
     /// Where it is in the text.
@@ -174,12 +176,17 @@ impl<'a> Window<'a> {
             first: seen
                 .saturating_sub(LEAD)
                 .max(unchanged.saturating_sub(again)),
+            seam: None,
             unchanged,
             bytes: 0..0,
             layers: first_line..last_line,
         };
         let highest = window.first.saturating_sub(MAX_LEAD);
-        while window.first > 0 && window.seam().is_none() {
+        while window.first > 0 {
+            window.seam = window.find_seam();
+            if window.seam.is_some() {
+                break;
+            }
             window.first -= 1;
             if window.first < highest {
                 return None;
@@ -214,18 +221,15 @@ impl<'a> Window<'a> {
     }
 
     fn read(&self, text: &str, memo: &mut Memo) -> Option<Analysis> {
-        let first = match self.first {
-            0 => None,
-            _ => Some(self.seam()?),
-        };
-        let (document, diagnostics) = Document::parse_excerpt(text, first, |name| self.input(name));
+        let (document, diagnostics) =
+            Document::parse_excerpt(text, self.seam.clone(), |name| self.input(name));
         let analysis = Analysis::of(text, document, diagnostics, &self.whole.dims, memo, None);
         analysis.is_complete().then_some(analysis)
     }
 
     /// What the first layer is applied to: a tensor of the same batch size as the model's input, which is what hints
     /// leave out of shapes.
-    fn seam(&self) -> Option<Input> {
+    fn find_seam(&self) -> Option<Input> {
         let above = self.whole.in_turn().get(self.first.checked_sub(1)?)?;
         let Value::Tensor(tensor) = self.whole.made_by(*above).last()?.output else {
             return None;

@@ -32,7 +32,7 @@ mod written;
 pub use calls::{Root, emit};
 pub use flat::{Flat, Scope};
 pub use frames::MAX_DEPTH;
-pub use function::{assigned, is_builtin_functional};
+pub use function::is_builtin_functional;
 pub use modules::{Called, Kind, State, Storage, Tree, called, every_path, tree};
 pub use replay::{Refusal, replay};
 pub use stack::{Entry, StackId, Stacks};

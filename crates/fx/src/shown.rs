@@ -2,11 +2,10 @@
 //! returns. A program holds tensors only; `self.block(x, h, w)` and `x, (h, w) = self.embed(x)` say
 //! that there is more, and lines of other methods than `forward` are in no program.
 
-use modelcost_core::expr::{Expr, ExprKind, parse};
+use modelcost_core::expr::{Expr, ExprKind, assigned, parse};
 use modelcost_core::trace::TensorId;
 
 use crate::flat::Flat;
-use crate::function::assigned;
 use crate::site::Site;
 
 /// What the root's `forward` shows of one call, of which `inputs` flow in and `outputs` out.

@@ -3,7 +3,7 @@
 //! A program shows tensors that flow into a module, not how they were passed; hooks see only what
 //! was passed by position. The line of the caller, which stands in the stack trace, tells.
 
-use modelcost_core::expr::{Expr, ExprKind, parse};
+use modelcost_core::expr::{Expr, ExprKind, assigned, parse};
 use modelcost_core::trace::{Argument, Passed, TensorId};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
@@ -79,7 +79,7 @@ fn find(trace: &str, name: &str, depth: usize, calls: usize) -> Option<Shown> {
         true => aligned?,
         false => aligned.or_else(|| lines.iter().rev().find(|line| calls_name(line, name)))?,
     };
-    let (value, _) = crate::function::assigned(line);
+    let (value, _) = assigned(line);
     let parsed = parse(value);
     if !parsed.errors.is_empty() {
         // The first line of a longer statement.

@@ -3,7 +3,7 @@
 //! the number.
 
 use modelcost_core::dim::Dim;
-use modelcost_core::expr::{self, Expr, ExprKind, UnaryOp, parse};
+use modelcost_core::expr::{self, Expr, ExprKind, UnaryOp, assigned, parse};
 use modelcost_core::trace::{Argument, Passed};
 use modelcost_core::value::Value;
 use smol_str::SmolStr;
@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 /// The arguments of the call of `function` that a line completes as its n-th. `None` where the line
 /// does not show it.
 fn call(line: &str, function: &str, occurrence: usize) -> Option<Vec<expr::Argument>> {
-    let (value, _) = crate::function::assigned(line);
+    let (value, _) = assigned(line);
     let parsed = parse(value);
     if !parsed.errors.is_empty() {
         return None;

@@ -7,12 +7,14 @@
 
 mod lexer;
 mod parser;
+mod statement;
 
 use std::fmt;
 
 use smol_str::SmolStr;
 
 pub use parser::{Parsed, parse, parse_at};
+pub use statement::assigned;
 
 /// A half-open range of byte offsets in a source text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

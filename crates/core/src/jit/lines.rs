@@ -43,26 +43,7 @@ fn value(line: &str) -> Option<&str> {
     {
         return None;
     }
-    let line = line.strip_prefix("return ").unwrap_or(line);
-    let mut depth = 0usize;
-    let bytes = line.as_bytes();
-    let mut start = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b'=' if depth == 0 => {
-                let beside = |at: Option<usize>| at.and_then(|at| bytes.get(at)).copied();
-                let compares = matches!(beside(at.checked_sub(1)), Some(b'=' | b'!' | b'<' | b'>'))
-                    || beside(Some(at + 1)) == Some(b'=');
-                if !compares {
-                    start = at + 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    line.get(start..)
+    Some(expr::assigned(line).0)
 }
 
 struct Reader {

@@ -3,10 +3,9 @@
 //! A program holds numbers only: whether the 1 of `x.view(1, -1)` was written or was the batch, the
 //! line of the model's code tells.
 
-use modelcost_core::expr::{Argument, BinaryOp, Expr, ExprKind, UnaryOp, parse};
+use modelcost_core::expr::{Argument, BinaryOp, Expr, ExprKind, UnaryOp, assigned, parse};
 
 use crate::flat::Flat;
-use crate::function::assigned;
 use crate::site;
 
 /// How one size is written.

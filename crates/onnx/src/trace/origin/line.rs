@@ -1,6 +1,6 @@
 //! What a line of Python mentions: calls and infix operators.
 
-use modelcost_core::expr::{Expr, ExprKind, parse};
+use modelcost_core::expr::{Expr, ExprKind, assigned, parse};
 
 use super::super::piece::{BUILTIN, FUNCTION, METHOD};
 use super::tables::{METHODS, Origin, SIGNS};
@@ -97,7 +97,7 @@ pub fn signs(op: &str, line: &str) -> Vec<(usize, bool)> {
     let Some((_, sign)) = SIGNS.iter().find(|(name, _)| *name == op) else {
         return Vec::new();
     };
-    let (value, augmented) = modelcost_fx::assigned(line);
+    let (value, augmented) = assigned(line);
     let start = line.len() - value.len();
     let parsed = parse(value);
     let mut out = Vec::new();

@@ -14,11 +14,13 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// `mod/acts` is `tests/specs/acts.toml`, `tv/alexnet` is `examples/alexnet.toml`.
+/// `mod/acts` is `tests/specs/acts.toml`, `hand/unet` is `tests/specs/hand/unet.toml`, `tv/alexnet` is
+/// `examples/alexnet.toml`.
 fn file(model: &str) -> PathBuf {
     let (family, name) = model.split_once('/').expect("family/name");
     let folder = match family {
         "mod" => "tests/specs",
+        "hand" => "tests/specs/hand",
         _ => "examples",
     };
     repository().join(folder).join(format!("{name}.toml"))
@@ -57,18 +59,63 @@ fn every_spec_has_its_numbers() {
     for model in &known {
         assert!(file(model).exists(), "no spec for {model}");
     }
-    let entries = std::fs::read_dir(repository().join("tests/specs")).expect("tests/specs");
-    for entry in entries {
-        let path = entry.expect("an entry").path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            assert!(
-                known.contains(&format!("mod/{name}")),
-                "no numbers for {name}"
-            );
+    for (family, folder) in [("mod", "tests/specs"), ("hand", "tests/specs/hand")] {
+        let entries = std::fs::read_dir(repository().join(folder)).expect(folder);
+        for entry in entries {
+            let path = entry.expect("an entry").path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                let model = format!("{family}/{name}");
+                assert!(known.contains(&model), "no numbers for {model}");
+            }
         }
+    }
+}
+
+/// What torchprofile 0.1.0 counts of products of sizes, and how sure that is: as the lines have them, as numbers in their
+/// place leave open, and as `sizes` says.
+#[test]
+fn products_of_sizes() {
+    modelcost_conventions::link();
+    let said = |model: &str, line: &str| {
+        let text = format!(
+            "[model]\ninput = [2, 3, 4, 5]\n{model}\n[layers]\n\"b, c, h, w\" = \"input.shape\"\nx = \"{line}\"\n"
+        );
+        let trace = modelcost_spec::read(&text, &Options::default()).expect(line);
+        let registration = modelcost_core::convention::lookup("torchprofile").expect("registered");
+        let counted = (registration.load)().count(&trace, &Default::default());
+        let report = counted.expect(line);
+        let count = report.count.map(|count| count.count().to_string());
+        (count.unwrap_or_default(), report.fidelity.level)
+    };
+    use modelcost_core::fidelity::Level::{Exact, Reconstructed};
+    for (model, line, count, level) in [
+        ("", "input.view(b * c, h, w)", "1", Exact),
+        ("", "input.view(b, c, -1)", "0", Exact),
+        ("", "input.view(b * c, h * w)", "2", Exact),
+        ("", "input.view(int(b * c), h, w)", "0", Exact),
+        (
+            "",
+            "input.view(b * c, h, w) if b > 9 else input.view(b, -1)",
+            "0",
+            Exact,
+        ),
+        ("", "input.view(-1, 3 * 4 * 5)", "0", Exact),
+        ("", "input.view(6, 4, 5)", "0", Reconstructed),
+        ("", "input.reshape((2, 3, 4 * 5))", "0", Reconstructed),
+        ("", "input.view(2, 3, 2, 2, 5)", "0", Exact),
+        ("", "input.view(2, 12, 5)", "0", Reconstructed),
+        ("sizes = []", "input.view(6, 4, 5)", "0", Exact),
+        (
+            "sizes = ['x = x.view(b * c, h, w)']",
+            "input.view(6, 4, 5)",
+            "1",
+            Reconstructed,
+        ),
+    ] {
+        assert_eq!(said(model, line), (count.into(), level), "{model} {line}");
     }
 }

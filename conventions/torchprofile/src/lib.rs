@@ -78,6 +78,12 @@ impl Convention for Torchprofile {
                 }
             }
         }
+        if let Some(place) = &trace.products_unsaid {
+            let note = format!(
+                "torchprofile counts the products of sizes of a forward, and the spec has numbers where there may be some, such as in '{place}': list the lines of the forward that multiply sizes under 'sizes', 'sizes = []' if none does"
+            );
+            report.fidelity.note(Level::Reconstructed, note);
+        }
         if lines_name_sizes(trace) {
             let note = "a model of the user's computes with sizes; a product of them on a line that makes no operator is not in the program, and torchprofile counts it as one";
             report.fidelity.note(Level::Reconstructed, note);

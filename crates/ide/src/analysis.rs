@@ -12,7 +12,7 @@ use modelcost_core::diagnostic::{Diagnostic, Severity};
 use modelcost_core::dim::Dim;
 use modelcost_core::expr::ExprKind;
 use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
-use modelcost_spec::{Content, Document, Key, Layer, LayerId, Made, Memo, Options};
+use modelcost_spec::{Content, Document, Key, Layer, LayerId, Made, Memo, Options, Part};
 
 use crate::excerpt;
 use crate::hints::Subject;
@@ -220,10 +220,7 @@ pub fn layer_name(layer: &Layer) -> Option<String> {
     match &layer.key {
         Key::Name(name) => Some(name.to_string()),
         Key::Pattern { stem, .. } => Some(stem.to_string()),
-        Key::Unpack(names) => {
-            let names: Vec<&str> = names.iter().map(|name| name.name.as_str()).collect();
-            Some(names.join(", "))
-        }
+        Key::Unpack(parts) => Some(Part::written(parts)),
         Key::Next => None,
     }
 }

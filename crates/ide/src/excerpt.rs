@@ -21,7 +21,7 @@ use modelcost_core::dtype::DType;
 use modelcost_core::fidelity;
 use modelcost_core::trace::{TensorId, Trace};
 use modelcost_core::value::Value;
-use modelcost_spec::{Document, Input, Key, Layer, LayerId, Memo};
+use modelcost_spec::{Document, Input, Key, Layer, LayerId, Memo, Part};
 use modelcost_torch::dispatch::layout::is_contiguous;
 use smol_str::SmolStr;
 
@@ -254,10 +254,7 @@ impl<'a> Window<'a> {
             let value = || Some(&self.whole.made_by(*id).last()?.output);
             match &self.whole.document.layer(*id).key {
                 Key::Name(own) if own == name => value(),
-                Key::Unpack(names) => {
-                    let at = names.iter().position(|own| own.name == name)?;
-                    value()?.items()?.get(at)
-                }
+                Key::Unpack(parts) => part_named(parts, name, value()?),
                 _ => None,
             }
         });
@@ -272,6 +269,15 @@ impl<'a> Window<'a> {
         };
         as_input(trace, name.into(), tensor?)
     }
+}
+
+/// The part of a value that a name of `x, (h, c)` stands for.
+fn part_named<'v>(parts: &[Part], name: &str, value: &'v Value) -> Option<&'v Value> {
+    let items = value.items()?;
+    parts.iter().zip(items).find_map(|(part, item)| match part {
+        Part::Name(own) => (own.name == name).then_some(item),
+        Part::Parts(parts) => part_named(parts, name, item),
+    })
 }
 
 /// A tensor of the whole as an input of the excerpt, if its shape says all about it.

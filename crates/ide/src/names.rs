@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use modelcost_core::SmolStr;
 use modelcost_core::expr::{Argument, Expr, ExprKind, Ident};
-use modelcost_spec::{Body, Content, DefinitionKind, Document, Key, Layer, LayerId, Parameter};
+use modelcost_spec::{
+    Body, Content, DefinitionKind, Document, Key, Layer, LayerId, Parameter, Part,
+};
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -155,7 +157,10 @@ pub fn layer_symbols(layer: &Layer, out: &mut Vec<Symbol>) {
             span: span.range(),
             kind,
         }),
-        (Key::Unpack(names), _) => out.extend(names.iter().map(|name| symbol(name, kind))),
+        (Key::Unpack(parts), _) => {
+            let names = Part::names(parts).into_iter();
+            out.extend(names.map(|name| symbol(name, kind)));
+        }
         _ => {}
     }
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use foldhash::HashMap;
 use modelcost_core::convention::closest;
-use modelcost_torch::ClassInfo;
+use modelcost_torch::{ClassInfo, Parametrization};
 
 /// A class of PyTorch or torchvision by any name it is imported under.
 pub(crate) fn class(name: &str) -> Option<ClassInfo> {
@@ -40,6 +40,11 @@ pub(crate) fn is_function(name: &str) -> bool {
 pub(crate) fn operator(name: &str) -> Option<&str> {
     let operator = name.strip_prefix("torch.ops.")?;
     modelcost_torch::operators::signature(operator).map(|_| operator)
+}
+
+/// What a wrapper of layers does, by the name that people import it under: `nn.utils.parametrizations.weight_norm`.
+pub(crate) fn wrapper(name: &str) -> Option<Parametrization> {
+    Parametrization::find(name)
 }
 
 /// Whether a name is an operator's by its form, known or not: `torch.ops.torchvision.nms`.

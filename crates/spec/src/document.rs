@@ -142,8 +142,9 @@ pub struct Body {
     pub freeze: Vec<Ident>,
     /// The layers that run without gradients, as under `torch.no_grad()`.
     pub no_grad: Vec<Ident>,
-    /// What its `forward` computes with sizes, which some tools count: lines of Python.
-    pub sizes: Vec<Ident>,
+    /// What its `forward` computes with sizes, which some tools count: lines of Python. Left out, it is read off the
+    /// layers.
+    pub sizes: Option<Vec<Ident>>,
     /// Where it stands.
     pub span: Span,
 }
@@ -231,8 +232,8 @@ impl Layer {
 pub enum Key {
     /// `conv1`
     Name(SmolStr),
-    /// `"q, k, v"`: the parts of what it returns.
-    Unpack(Vec<Ident>),
+    /// `"q, k, v"`, `"x, (h, c)"`: the parts of what it returns.
+    Unpack(Vec<Part>),
     /// `"denselayer{i+1}"`: one name per repetition.
     Pattern {
         /// What stands between the braces and around them.
@@ -249,10 +250,42 @@ impl Key {
     pub fn gives(&self, name: &str) -> bool {
         match self {
             Key::Name(own) => own == name,
-            Key::Unpack(names) => names.iter().any(|own| own.name == name),
+            Key::Unpack(parts) => Part::names(parts).iter().any(|own| own.name == name),
             Key::Pattern { stem, .. } => stem == name,
             Key::Next => false,
         }
+    }
+}
+
+/// A name, or several, for a part of what a layer returns.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// `h`
+    Name(Ident),
+    /// `(h, c)`
+    Parts(Vec<Part>),
+}
+
+impl Part {
+    /// All names, in order.
+    pub fn names(parts: &[Part]) -> Vec<&Ident> {
+        let mut out = Vec::new();
+        for part in parts {
+            match part {
+                Part::Name(name) => out.push(name),
+                Part::Parts(parts) => out.extend(Part::names(parts)),
+            }
+        }
+        out
+    }
+
+    /// As Python writes them: `x, (h, c)`.
+    pub fn written(parts: &[Part]) -> String {
+        let parts = parts.iter().map(|part| match part {
+            Part::Name(name) => name.name.to_string(),
+            Part::Parts(parts) => format!("({})", Part::written(parts)),
+        });
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -22,8 +22,8 @@ use modelcost_core::trace::Trace;
 pub use modelcost_torch::Memo;
 
 pub use document::{
-    Block, Body, Budget, Content, Document, Input, Key, Layer, LayerId, Layers, Parameter, Piece,
-    Size, TensorDecl, Variable,
+    Block, Body, Budget, Content, Document, Input, Key, Layer, LayerId, Layers, Parameter, Part,
+    Piece, Size, TensorDecl, Variable,
 };
 pub use names::{Definition, DefinitionKind, Names, Reference};
 pub use options::Options;

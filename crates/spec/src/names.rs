@@ -7,7 +7,9 @@ use modelcost_core::SmolStr;
 use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
 
 use crate::catalogue;
-use crate::document::{Body, Content, Document, Key, Layer, LayerId, Layers, Parameter, Piece};
+use crate::document::{
+    Body, Content, Document, Key, Layer, LayerId, Layers, Parameter, Part, Piece,
+};
 use crate::run;
 
 pub(crate) use check::check;
@@ -124,6 +126,7 @@ const ROOTS: &[&str] = &[
     "torchvision",
     "ops",
     "einops",
+    "parametrizations",
     "functional",
     "Tensor",
 ];
@@ -282,7 +285,10 @@ impl<'d> Walk<'d> {
                 },
                 kind,
             ),
-            Key::Unpack(names) => names.iter().for_each(|name| self.define(name, kind)),
+            Key::Unpack(parts) => {
+                let names = Part::names(parts);
+                names.into_iter().for_each(|name| self.define(name, kind));
+            }
             Key::Pattern { stem, .. } => self.define(
                 &Ident {
                     name: stem.clone(),
@@ -325,7 +331,7 @@ impl<'d> Walk<'d> {
     fn expr(&mut self, expr: &'d Expr) {
         if let Some(dotted) = expr.dotted_name().filter(|dotted| dotted.contains('.')) {
             let root = dotted.split('.').next().unwrap_or_default();
-            if self.lookup(root).is_none() {
+            if root != ABOVE && self.lookup(root).is_none() {
                 if !ROOTS.contains(&root) || !run::is_known_dotted(&dotted) {
                     self.names.unresolved.push(Ident {
                         name: dotted,

@@ -290,7 +290,8 @@ impl Reader {
                     self.names(value, "'no_grad'", "names of layers", "the name of a layer");
             }
             "sizes" => {
-                body.sizes = self.names(value, "'sizes'", "lines of Python", "a line of Python");
+                body.sizes =
+                    Some(self.names(value, "'sizes'", "lines of Python", "a line of Python"));
             }
             _ => {}
         }

@@ -55,7 +55,7 @@ impl Tracer {
             ExprKind::List(items) => Value::List(self.eval_all(scope, items)?),
             ExprKind::Attribute(base, name) => match (&base.kind, scope.module) {
                 (ExprKind::Name(owner), Some(module)) if owner == "self" => {
-                    self.get(module, &name.name)
+                    self.held(module, &name.name)?
                 }
                 _ => match expr.dotted_name().and_then(|name| dtype(&name)) {
                     Some(dtype) => dtype,

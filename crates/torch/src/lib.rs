@@ -28,7 +28,7 @@ mod signature;
 mod tracer;
 
 pub use bound::Bound;
-pub use classes::{ClassInfo, class, classes};
+pub use classes::{ClassInfo, Parametrization, class, classes};
 pub use error::{ArgumentRef, Result, TorchError};
 pub use functions::index::{ellipsis, slice};
 pub use functions::{FunctionInfo, function, functions, operator_name};

@@ -393,6 +393,42 @@ impl Tracer {
         }
     }
 
+    /// A parameter of a module, if it has it itself.
+    pub(crate) fn parameter_of(&self, module: ModuleId, name: &str) -> Option<ParameterId> {
+        let parameters = &self.builder.trace().module(module).parameters;
+        parameters.iter().find(|(key, _)| key == name)?.1
+    }
+
+    /// Gives a module's parameter to another one, under another name.
+    pub(crate) fn move_parameter(
+        &mut self,
+        from: ModuleId,
+        to: ModuleId,
+        name: &'static str,
+        path: String,
+        parameter: ParameterId,
+    ) {
+        let trace = self.builder.trace_mut();
+        trace.modules[from.index()]
+            .parameters
+            .retain(|(_, id)| *id != Some(parameter));
+        trace.parameters[parameter.index()].name = path.into();
+        self.builder.tie_parameter(to, name, parameter);
+    }
+
+    /// The full name of a module that was made here.
+    pub(crate) fn path_of(&self, module: ModuleId) -> SmolStr {
+        let instance = self.instance(module);
+        instance.map_or_else(SmolStr::default, |instance| instance.path.clone())
+    }
+
+    /// Says that a module is no longer what its constructor made: what is known of others like it is no use.
+    pub(crate) fn forget_source(&mut self, module: ModuleId) {
+        if let Some(Some(instance)) = self.instances.get_mut(module.index()) {
+            instance.source = None;
+        }
+    }
+
     /// A child of a module.
     pub(crate) fn child(&self, module: ModuleId, name: &str) -> Result<ModuleId> {
         match self.member(module, name) {

@@ -126,7 +126,13 @@ impl Parser {
     fn expect(&mut self, punct: &str) {
         if !self.eat(punct) {
             let span = self.span();
-            self.error(format!("expected '{punct}'"), span);
+            let message = match self.peek() {
+                Token::Name(word) if word == "for" => {
+                    "a comprehension has no place here: a line is repeated as \"y{i}\" = \"3 * layers[i](x)\", and y is the list".into()
+                }
+                _ => format!("expected '{punct}'"),
+            };
+            self.error(message, span);
         }
     }
 

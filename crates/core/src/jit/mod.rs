@@ -71,6 +71,9 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
     let mut fused = fused.into_iter().peekable();
     let mut hidden = CallId::new(0);
     let mut lines = trace.lines.iter().peekable();
+    let mut products = trace.products.clone();
+    products.sort_by_key(|(call, _)| *call);
+    let mut products = products.into_iter().peekable();
     let mut nodes = Vec::new();
     for (id, call) in trace.calls() {
         if id < hidden {
@@ -100,6 +103,17 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
                 });
             }
         });
+        while let Some((_, times)) = products.next_if(|(next, _)| *next <= id) {
+            let made = std::iter::repeat_n(
+                Node {
+                    kind: SmolStr::new_static("aten::mul"),
+                    call: id,
+                    role: Role::Scalar { from_line: false },
+                },
+                if applied { 0 } else { times },
+            );
+            nodes.extend(made);
+        }
         while let Some((_, line)) = lines.next_if(|(first, _)| *first <= id) {
             if applied || sizes::is_known(trace, id) {
                 continue;
@@ -174,6 +188,11 @@ const OPTIONAL: &[&str] = &[
     "transposed",
     "weight",
 ];
+
+/// Whether what the forward of a class does with sizes is known.
+pub fn knows_sizes_of(class: &str) -> bool {
+    sizes::is_known_class(class)
+}
 
 /// Whether what the forward of a call's module does with sizes is known by its class.
 pub fn knows_sizes(trace: &Trace, call: CallId) -> bool {

@@ -76,7 +76,12 @@ pub fn arithmetic(trace: &Trace, id: CallId, record: &mut dyn FnMut(&str, usize)
 
 /// Whether the arithmetic of the module that makes a call is in the table.
 pub fn is_known(trace: &Trace, id: CallId) -> bool {
-    BY_CLASS.contains_key(&trace.module(trace.enclosing_module(id)).class.name)
+    is_known_class(&trace.module(trace.enclosing_module(id)).class.name)
+}
+
+/// Whether the arithmetic of a class is in the table.
+pub fn is_known_class(class: &str) -> bool {
+    BY_CLASS.contains_key(class)
 }
 
 /// `repeat_kv` of transformers, which attention calls for keys and values with fewer heads than the

@@ -83,6 +83,10 @@ pub struct Trace {
     /// The lines of the user's `forward` that were executed, in order, where the file keeps them:
     /// each with the first call that it makes. A line that is executed again stands here again.
     pub lines: Vec<(CallId, SmolStr)>,
+    /// Products of sizes that the forward makes, where a file shows that they are: how many, and the next call.
+    pub products: Vec<(CallId, usize)>,
+    /// The first place where a forward may make a product of sizes for which the file has a number.
+    pub products_unsaid: Option<SmolStr>,
     /// The model's inputs, by name.
     pub inputs: Vec<(SmolStr, TensorId)>,
     /// What the model returns.

@@ -43,11 +43,61 @@ pub(crate) fn check(document: &Document, diagnostics: &mut Vec<Diagnostic>) {
         });
     }
     unused(document, &names, diagnostics);
+    uncalled(document, &names, diagnostics);
+}
+
+/// What stands for a class or function that nothing calls was meant to be called: `relu = "nn.ReLU"`.
+fn uncalled(document: &Document, names: &Names, diagnostics: &mut Vec<Diagnostic>) {
+    let mut used = vec![false; document.layers.len()];
+    for reference in &names.references {
+        if let DefinitionKind::Layer(id) = names.definitions[reference.definition].kind {
+            used[id.index()] = true;
+        }
+    }
+    for layer in document
+        .layers
+        .iter()
+        .filter(|layer| !used[layer.id.index()])
+    {
+        let Content::Expr(expr) = &layer.content else {
+            continue;
+        };
+        let named = layer.from.is_none() && matches!(layer.key, Key::Name(_));
+        let Some(dotted) = expr.dotted_name().filter(|_| named) else {
+            continue;
+        };
+        let hidden = names.definitions.iter().any(|definition| {
+            definition.name == dotted && !matches!(definition.kind, DefinitionKind::Block)
+        });
+        let what = if catalogue::class(&dotted).is_some() && !hidden {
+            "class"
+        } else if document
+            .blocks
+            .iter()
+            .any(|block| block.name.name == dotted)
+        {
+            "block"
+        } else if catalogue::is_function(&dotted) {
+            "function"
+        } else {
+            continue;
+        };
+        let message = format!("{dotted} is a {what} that nothing calls");
+        let mut diagnostic = Diagnostic::error(message, expr.span.range());
+        diagnostic.help = Some(format!("call it with its arguments: {dotted}(…)"));
+        diagnostics.push(diagnostic);
+    }
 }
 
 fn unknown(document: &Document, names: &Names, name: &Ident) -> Diagnostic {
     let message = format!("there is no '{}'", name.name);
     let mut diagnostic = Diagnostic::error(message, name.span.range());
+    let last = name.name.rsplit('.').next().unwrap_or_default();
+    if matches!(last, "weight_norm" | "spectral_norm") {
+        let whole = format!("nn.utils.parametrizations.{last}");
+        diagnostic.help = Some(format!("by its whole name: {whole}(Conv2d(3, 8, 3))"));
+        return diagnostic;
+    }
     let near = match name.name.contains('.') {
         true => catalogue::near(&name.name),
         false => near_name(document, names, name),
@@ -58,6 +108,9 @@ fn unknown(document: &Document, names: &Names, name: &Ident) -> Diagnostic {
             span: name.span.range(),
             replacement: near,
         });
+    } else if name.name.contains("models.") {
+        let help = "only layers are known: modelcost reads the network from a program that torch.export saved, or write its layers";
+        diagnostic.help = Some(help.into());
     } else if name
         .name
         .starts_with(|first: char| first.is_ascii_uppercase())
@@ -142,6 +195,19 @@ enum Flow {
 }
 
 fn flow(document: &Document, layer: &Layer) -> Flow {
+    let mut above = false;
+    let mut look = |expr: &Expr| {
+        above |= matches!(&expr.kind, ExprKind::Name(name) if name == super::ABOVE);
+    };
+    if let Content::Expr(expr) = &layer.content {
+        expr.walk(&mut look);
+    }
+    for argument in layer.from.iter().flatten() {
+        argument.value.walk(&mut look);
+    }
+    if above {
+        return Flow::Takes;
+    }
     if layer.from.is_some() {
         return Flow::Replaces;
     }

@@ -6,7 +6,7 @@ use modelcost_core::diagnostic::Diagnostic;
 use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span, UnaryOp};
 
 use super::Reader;
-use crate::document::{Body, Input, Key, Parameter, Piece, Size, TensorDecl, UNKNOWN};
+use crate::document::{Body, Input, Key, Parameter, Part, Piece, Size, TensorDecl, UNKNOWN};
 use crate::text::Text;
 use crate::tree::{Entry, Node, NodeKind};
 
@@ -20,20 +20,8 @@ impl Reader {
         if value.contains(',') {
             let (arguments, errors) = text.arguments();
             self.syntax(errors);
-            let names = arguments.into_iter().filter_map(|argument| {
-                let span = argument.value.span;
-                if !matches!(argument.value.kind, ExprKind::Tuple(_)) {
-                    return self.plain_name(argument);
-                }
-                let message = "names in a key are not nested: give this one name, and take that apart in a key of its own";
-                self.error(message, span);
-                // It stands for one value all the same.
-                Some(Ident {
-                    name: "_nested".into(),
-                    span,
-                })
-            });
-            return Key::Unpack(names.collect());
+            let parts = arguments.into_iter();
+            return Key::Unpack(parts.filter_map(|part| self.part(part)).collect());
         }
         if value.is_empty() || value.contains(['.', '}', ' ']) {
             self.error(
@@ -42,6 +30,21 @@ impl Reader {
             );
         }
         Key::Name(value.into())
+    }
+
+    fn part(&mut self, argument: Argument) -> Option<Part> {
+        let items = match argument.value.kind {
+            ExprKind::Tuple(items) | ExprKind::List(items) if argument.name.is_none() => items,
+            _ => return self.plain_name(argument).map(Part::Name),
+        };
+        let parts = items.into_iter().filter_map(|value| {
+            self.part(Argument {
+                name: None,
+                value,
+                starred: false,
+            })
+        });
+        Some(Part::Parts(parts.collect()))
     }
 
     pub(super) fn plain_name(&mut self, argument: Argument) -> Option<Ident> {

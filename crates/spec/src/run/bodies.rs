@@ -2,7 +2,7 @@
 
 use modelcost_core::SmolStr;
 use modelcost_core::convention::closest;
-use modelcost_core::expr::Span;
+use modelcost_core::expr::{Expr, Span};
 use modelcost_core::trace::{CallId, ModuleId};
 
 use super::call::Given;
@@ -65,13 +65,39 @@ impl<'d> Run<'d> {
         if given.is_some() {
             self.computes_with_sizes(body);
         }
-        let input = self.bind_inputs(module, body, given, &context, span)?;
-        self.bind_tensors(body, &context);
-        self.declared(&body.modules, &context)?;
+        let said = self.sizes_said;
+        self.sizes_said = self.says_sizes(module, body);
+        let value = self.run_body(module, body, given, built, &context, span);
+        self.sizes_said = said;
+        value
+    }
+
+    /// Whether a body says what it computes with sizes: itself, the block that it is a part of, or the model for all.
+    fn says_sizes(&self, module: ModuleId, body: &crate::document::Body) -> bool {
+        let is_block = self.instance(module).is_some_and(|it| it.block.is_some());
+        let class = &self.trace().module(module).class.name;
+        body.sizes.is_some()
+            || self.document.model.sizes.is_some()
+            || !is_block && self.sizes_said
+            || modelcost_core::jit::knows_sizes_of(class)
+    }
+
+    fn run_body(
+        &mut self,
+        module: ModuleId,
+        body: &'d crate::document::Body,
+        given: Option<&Given>,
+        built: bool,
+        context: &Context,
+        span: Span,
+    ) -> Result<Val> {
+        let input = self.bind_inputs(module, body, given, context, span)?;
+        self.bind_tensors(body, context);
+        self.declared(&body.modules, context)?;
         let value = match &body.layers {
             crate::document::Layers::Sequence(ids) => {
                 if !built {
-                    self.build_items(ids, module, &context)?;
+                    self.build_items(ids, module, context)?;
                 }
                 match (given, input) {
                     (Some(_), Val::Data(input)) => {
@@ -80,10 +106,10 @@ impl<'d> Run<'d> {
                     _ => Val::Unknown,
                 }
             }
-            layers => self.layers_in_turn(layers.ids(), &context, input)?,
+            layers => self.layers_in_turn(layers.ids(), context, input)?,
         };
         let value = match &body.output {
-            Some(output) => match self.eval(output, &context) {
+            Some(output) => match self.returned(output, context) {
                 Ok(value) => value,
                 Err(fail) => {
                     self.report(fail)?;
@@ -99,13 +125,24 @@ impl<'d> Run<'d> {
         }
     }
 
+    fn returned(&mut self, output: &'d Expr, context: &Context) -> Result<Val> {
+        let first_call = self.next_call();
+        let value = self.eval(output, context)?;
+        self.products_in(std::iter::once(output), context, first_call);
+        Ok(value)
+    }
+
     /// Notes what the call that has just begun computes with sizes.
     fn computes_with_sizes(&mut self, body: &crate::document::Body) {
         let trace = self.tracer.builder.trace_mut();
         let Some(call) = trace.calls.len().checked_sub(1).map(CallId::new) else {
             return;
         };
-        let lines = body.sizes.iter().map(|line| (call, line.name.clone()));
+        let lines = body
+            .sizes
+            .iter()
+            .flatten()
+            .map(|line| (call, line.name.clone()));
         trace.lines.extend(lines);
     }
 
@@ -150,6 +187,9 @@ impl<'d> Run<'d> {
             return Ok(value);
         };
         self.bind_parameters(&name, parameters, given, context, span)?;
+        for parameter in parameters {
+            context.scope.take_sizes(&parameter.name.name);
+        }
         let first = parameters
             .first()
             .and_then(|first| context.scope.get(&first.name.name));

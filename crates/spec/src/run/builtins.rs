@@ -33,8 +33,10 @@ pub(crate) fn is_function(name: &str) -> bool {
 /// `math.pi`, `torch.int64`.
 pub(crate) fn constant(name: &str) -> Option<Value> {
     match name {
-        "math.pi" => Some(Value::Float(std::f64::consts::PI)),
-        "math.inf" => Some(Value::Float(f64::INFINITY)),
+        "math.pi" | "torch.pi" => Some(Value::Float(std::f64::consts::PI)),
+        "math.e" | "torch.e" => Some(Value::Float(std::f64::consts::E)),
+        "math.inf" | "torch.inf" => Some(Value::Float(f64::INFINITY)),
+        "math.nan" | "torch.nan" => Some(Value::Float(f64::NAN)),
         _ => {
             let dtype: DType = name.strip_prefix("torch.")?.parse().ok()?;
             Some(Value::DType(dtype))
@@ -50,6 +52,10 @@ pub(crate) fn call(name: &str, arguments: &[Value]) -> Result<Value> {
         ("floor", [value]) => truncated(value, f64::floor),
         ("ceil", [value]) => truncated(value, f64::ceil),
         ("round", [value]) => truncated(value, f64::round_ties_even),
+        ("float", [Value::Str(text)]) => match text.trim().parse() {
+            Ok(value) => Ok(Value::Float(value)),
+            Err(_) => Err(format!("'{text}' is not a number")),
+        },
         ("float", [value]) => number(value).map(Value::Float),
         ("sqrt", [value]) => positive(value, name).map(|x| Value::Float(x.sqrt())),
         ("log2", [value]) => positive(value, name).map(|x| Value::Float(x.log2())),

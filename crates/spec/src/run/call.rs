@@ -5,7 +5,7 @@ use modelcost_core::convention::closest;
 use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
 use modelcost_core::trace::ModuleId;
 use modelcost_core::value::Value;
-use modelcost_torch::Arguments;
+use modelcost_torch::{Arguments, Parametrization};
 
 use super::messages::suggesting;
 use super::{Context, Fail, Kind, Result, Run, Val, arithmetic, builtins, error};
@@ -60,6 +60,7 @@ impl Given {
 enum Callee {
     Module(ModuleId),
     Class(SmolStr),
+    Wrapper(Parametrization),
     Function(SmolStr),
     Builtin(SmolStr),
     Method(Value, Span, Ident),
@@ -75,6 +76,7 @@ impl<'d> Run<'d> {
     ) -> Result<Val> {
         match self.callee(callee, context)? {
             Callee::Class(class) => self.construct(&class, expr, callee, arguments, context),
+            Callee::Wrapper(how) => self.wrapped(how, arguments, expr.span, context),
             Callee::Module(module) => {
                 let given = self.arguments(arguments, context)?;
                 self.call_module(module, given, expr.span)
@@ -132,6 +134,9 @@ impl<'d> Run<'d> {
         if let Some(class) = self.class_named(name) {
             return Ok(Callee::Class(class));
         }
+        if let Some(how) = catalogue::wrapper(name) {
+            return Ok(Callee::Wrapper(how));
+        }
         if builtins::is_function(name) {
             return Ok(Callee::Builtin(name.into()));
         }
@@ -158,6 +163,7 @@ impl<'d> Run<'d> {
             return false;
         };
         match self.free_dotted_name(callee, context) {
+            Some(dotted) if catalogue::wrapper(&dotted).is_some() => true,
             Some(dotted) => !builtins::is_function(&dotted) && self.class_named(&dotted).is_some(),
             None => match &callee.kind {
                 ExprKind::Name(name) => {
@@ -277,6 +283,25 @@ impl<'d> Run<'d> {
                 Some(size) => Ok(Val::Data(size)),
                 None => error("a scalar has no length", span),
             };
+        }
+        if let ("sum", [list]) = (name, values.as_slice())
+            && list
+                .items()
+                .is_some_and(|items| items.iter().any(|item| item.tensor().is_some()))
+        {
+            let items = list.items().unwrap_or_default().to_vec();
+            let add = |run: &mut Self, total, item| {
+                run.binary(
+                    modelcost_core::expr::BinaryOp::Add,
+                    [total, item],
+                    [span, span],
+                    span,
+                )
+            };
+            let total = items
+                .into_iter()
+                .try_fold(Value::from(0), |total, item| add(self, total, item))?;
+            return Ok(Val::Data(total));
         }
         let cost: usize = values
             .iter()

@@ -8,6 +8,8 @@ use modelcost_core::trace::{Class, Module, ModuleId};
 
 use super::scope::{Binding, Scope};
 use super::{Context, Fail, Instance, Kind, Result, Run, Slot, Val, error};
+use modelcost_torch::Parametrization;
+
 use crate::catalogue;
 use crate::document::{Block, Body, Content, Key, LayerId, Layers};
 
@@ -40,6 +42,35 @@ impl<'d> Run<'d> {
             None => self.torch_module(class, arguments, &slot, context, callee.span, expr.span)?,
         };
         self.current = Some(module);
+        Ok(Val::Module(module))
+    }
+
+    /// Makes the layer of `nn.utils.parametrizations.weight_norm(Conv1d(8, 8, 3))`.
+    pub(super) fn wrapped(
+        &mut self,
+        how: Parametrization,
+        arguments: &'d [Argument],
+        span: Span,
+        context: &Context,
+    ) -> Result<Val> {
+        let inner = match arguments.split_first() {
+            Some((first, rest)) if self.is_constructor(&first.value, context) => (first, rest),
+            _ => {
+                let message = "this is for a layer that is made in it, as in nn.utils.parametrizations.weight_norm(Conv1d(8, 8, 3))";
+                return error(message, span);
+            }
+        };
+        let (first, rest) = inner;
+        let before = self.trace().modules.len();
+        let Val::Module(module) = self.eval(&first.value, context)? else {
+            return Err(Fail::Poisoned);
+        };
+        // The layer of an earlier run of the same body is what it was made to be.
+        if module.index() >= before {
+            let given = self.arguments(rest, context)?;
+            let made = self.tracer.parametrize(module, how, &given.arguments());
+            made.map_err(|torch| self.torch_error(torch, &given, span))?;
+        }
         Ok(Val::Module(module))
     }
 

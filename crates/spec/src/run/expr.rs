@@ -77,7 +77,9 @@ impl<'d> Run<'d> {
                 otherwise,
             } => {
                 let value = self.data(test, context)?;
-                return match self.truth(&value, test.span)? {
+                let holds = self.truth(&value, test.span)?;
+                self.taken.insert((expr.span.start, expr.span.end), holds);
+                return match holds {
                     true => self.eval(then, context),
                     false => self.eval(otherwise, context),
                 };
@@ -160,7 +162,7 @@ impl<'d> Run<'d> {
         arithmetic::unary(op, &operand).or_else(|message| error(message, span))
     }
 
-    fn binary(
+    pub(super) fn binary(
         &mut self,
         op: BinaryOp,
         operands: [Value; 2],
@@ -197,6 +199,13 @@ impl<'d> Run<'d> {
         rest: &'d [(CompareOp, Expr)],
         context: &Context,
     ) -> Result<Val> {
+        if let [(op @ (CompareOp::Is | CompareOp::IsNot), right)] = rest
+            && matches!(right.kind, ExprKind::None)
+            && let Some(there) = self.is_there(first, context)
+        {
+            let holds = there == matches!(op, CompareOp::IsNot);
+            return Ok(Val::Data(Value::Bool(holds)));
+        }
         let mut left = (self.data(first, context)?, first.span);
         for (op, right) in rest {
             let value = self.data(right, context)?;
@@ -224,6 +233,22 @@ impl<'d> Run<'d> {
             left = (value, right.span);
         }
         Ok(Val::Data(Value::Bool(true)))
+    }
+
+    /// Whether the layer of a name was made, as `down is None` asks; nothing where the name is
+    /// not that of a layer with a module.
+    fn is_there(&self, expr: &Expr, context: &Context) -> Option<bool> {
+        let ExprKind::Name(name) = &expr.kind else {
+            return None;
+        };
+        let found = context.scope.with(name, |binding| {
+            match (binding.left_out, binding.module, &binding.value) {
+                (Some(_), ..) => Some(false),
+                (None, Some(_), _) | (None, None, Some(Val::Module(_))) => Some(true),
+                _ => None,
+            }
+        });
+        found.flatten()
     }
 
     /// The module that an expression names, if it names one: `relu`, `layers[0]`, `attn.qkv`.

@@ -1,6 +1,6 @@
 //! The items of arrays and lists: made first, called in turn.
 
-use modelcost_core::expr::{Expr, ExprKind, Span};
+use modelcost_core::expr::{BinaryOp, Expr, ExprKind, Span};
 use modelcost_core::trace::ModuleId;
 use modelcost_core::value::Value;
 
@@ -13,6 +13,8 @@ use crate::document::{Content, Key, Layer, LayerId};
 const FUNCTION: &str = "the items of an array are modules: put a function in a table, or use a module such as Flatten()";
 
 const ITEM: &str = "an item of an array takes the one before it: only the first can say what it is applied to; give the array's layers names in a table instead";
+
+const APPLIED: &str = "each of these takes what the one before it gives: to give them more, make the list under 'modules' and call its items in turn, as in \"x{i + 1}\" = \"2 * blocks[i](_, mask)\"";
 
 impl<'d> Run<'d> {
     /// Makes the children of a Sequential or a list.
@@ -137,12 +139,24 @@ impl<'d> Run<'d> {
             _ => true,
         };
         if is_function {
-            return error(FUNCTION, expr.span);
+            let once = match &expr.kind {
+                ExprKind::Binary(BinaryOp::Mul, _, what) => what,
+                _ => expr,
+            };
+            let applied = matches!(&once.kind, ExprKind::Call(callee, _) if self.is_constructor(callee, context));
+            return error(if applied { APPLIED } else { FUNCTION }, expr.span);
         }
         self.slot = Some(slot);
         match self.eval(expr, context)? {
             Val::Module(module) => Ok(Some(module)),
             Val::Unknown => Err(Fail::Poisoned),
+            Val::Data(Value::Opaque(class)) if self.class_named(&class).is_some() => {
+                let name = expr.dotted_name().unwrap_or(class);
+                error(
+                    format!("{name} is a class: call it, as in {name}()"),
+                    expr.span,
+                )
+            }
             Val::Data(_) => error(FUNCTION, expr.span),
         }
     }

@@ -1,13 +1,13 @@
 //! Layers in turn: each takes what the one before it gives, unless it says otherwise.
 
 use modelcost_core::SmolStr;
-use modelcost_core::expr::{BinaryOp, Expr, ExprKind, Span};
-use modelcost_core::trace::{ModuleId, Origin, TensorId};
+use modelcost_core::expr::{BinaryOp, Expr, ExprKind};
+use modelcost_core::trace::{ModuleId, Origin};
 use modelcost_core::value::Value;
 
 use super::scope::{Binding, Scope};
 use super::{Context, Fail, Kind, Made, Result, Run, Slot, Val, arithmetic, error};
-use crate::document::{Body, Content, Key, Layer, LayerId, Layers, Piece};
+use crate::document::{Body, Content, Key, Layer, LayerId, Layers, Part, Piece};
 
 /// What one layer came to.
 enum Outcome {
@@ -100,6 +100,9 @@ impl<'d> Run<'d> {
                 Outcome::Gives(value) => value,
             };
             self.bind(layer, &layer.key, module, value.clone(), context);
+            if let (Content::Expr(expr), Val::Data(value)) = (&layer.content, &value) {
+                self.products_of_sizes(layer, expr, value, &inner, first_call);
+            }
             let output = match &value {
                 Val::Data(value) => value.clone(),
                 _ => Value::None,
@@ -214,7 +217,9 @@ impl<'d> Run<'d> {
             otherwise,
         } = &expr.kind
         {
-            expr = match self.condition(test, context)? {
+            let holds = self.condition(test, context)?;
+            self.taken.insert((expr.span.start, expr.span.end), holds);
+            expr = match holds {
                 true => then,
                 false => otherwise,
             };
@@ -232,10 +237,7 @@ impl<'d> Run<'d> {
         match &layer.key {
             Key::Name(name) => Ok(name.clone()),
             Key::Next => Ok(next.to_string().into()),
-            Key::Unpack(names) => {
-                let names: Vec<&str> = names.iter().map(|name| name.name.as_str()).collect();
-                Ok(names.join(", ").into())
-            }
+            Key::Unpack(parts) => Ok(Part::written(parts).into()),
             Key::Pattern { pieces, .. } => {
                 let mut name = String::new();
                 for piece in pieces {
@@ -323,11 +325,14 @@ impl<'d> Run<'d> {
     ) -> Result<Outcome> {
         let explicit = match (&layer.from, &layer.content) {
             (Some(from), _) => Some(from),
-            (None, Content::Body(body)) => self.first_application(body, context),
+            (None, Content::Body(body)) => self.applied_to(body, context)?,
             _ => None,
         };
         if let Some(arguments) = explicit {
+            let first_call = self.next_call();
             let given = self.arguments(arguments, context)?;
+            let exprs = arguments.iter().map(|argument| &argument.value);
+            self.products_in(exprs, context, first_call);
             return self
                 .call_module(module, given, layer.span)
                 .map(Outcome::Gives);
@@ -339,6 +344,26 @@ impl<'d> Run<'d> {
         };
         self.call_module(module, given, layer.span)
             .map(Outcome::Gives)
+    }
+
+    /// What an array is applied to, where its first item says so: of a condition, by the branch that holds, or by the
+    /// other one if the item is left out.
+    fn applied_to(
+        &mut self,
+        body: &'d Body,
+        context: &Context,
+    ) -> Result<Option<&'d Vec<modelcost_core::expr::Argument>>> {
+        if let Layers::Sequence(ids) = &body.layers
+            && let Some(first) = ids.first()
+            && let Content::Expr(expr) = &self.document.layer(*first).content
+            && matches!(expr.kind, ExprKind::IfElse { .. })
+        {
+            let held = self.decided(expr, context)?;
+            if !matches!(held.kind, ExprKind::None) {
+                return Ok(self.application(held, context));
+            }
+        }
+        Ok(self.first_application(body, context))
     }
 
     /// What the first item of an array is applied to: `["Conv2d(64, 64, 1)(input)", …]`.
@@ -359,106 +384,29 @@ impl<'d> Run<'d> {
             return Some(from);
         }
         match &first.content {
-            Content::Expr(expr) => match &expr.kind {
-                ExprKind::Call(callee, arguments) if self.is_constructor(callee, context) => {
-                    Some(arguments)
-                }
-                _ => None,
-            },
+            Content::Expr(expr) => self.application(expr, context),
             Content::Body(body) => self.first_application(body, context),
         }
     }
 
-    /// Binds a layer's name.
-    fn bind(
-        &mut self,
-        layer: &'d Layer,
-        key: &Key,
-        module: Option<ModuleId>,
-        value: Val,
+    /// The second parentheses of `Conv2d(64, 64, 1)(input)`.
+    fn application<'b>(
+        &self,
+        expr: &'b Expr,
         context: &Context,
-    ) {
-        let span = layer.key_span.unwrap_or(layer.span);
-        let binding = |value| Binding {
-            value: Some(value),
-            module,
-            left_out: None,
-        };
-        match key {
-            Key::Name(name) => context.scope.set(name.clone(), binding(value)),
-            Key::Next => {}
-            Key::Pattern { stem, .. } => match value {
-                Val::Data(value) => context.scope.push(stem.clone(), value),
-                _ => context.scope.set(stem.clone(), binding(Val::Unknown)),
-            },
-            Key::Unpack(names) => {
-                let value = match value {
-                    Val::Data(Value::Tensor(tensor)) => {
-                        self.unbound_tensor(tensor, names.len(), layer.span)
-                    }
-                    value => value,
-                };
-                let items = match &value {
-                    Val::Data(value) => value.items().map(<[Value]>::to_vec),
-                    _ => None,
-                };
-                let fits = items
-                    .as_ref()
-                    .is_some_and(|items| items.len() == names.len());
-                if let (Val::Data(value), false) = (&value, fits) {
-                    let what = match &items {
-                        Some(items) => format!("{} values", items.len()),
-                        None => arithmetic::describe(value),
-                    };
-                    let message = format!("{} names, but the layer gives {what}", names.len());
-                    let fail = error::<()>(message, span);
-                    if let Err(Fail::Error(diagnostic)) = fail {
-                        self.note(*diagnostic);
-                    }
-                }
-                for (index, name) in names.iter().enumerate() {
-                    let item = items
-                        .as_ref()
-                        .filter(|_| fits)
-                        .map(|items| items[index].clone());
-                    let value = item.map_or(Val::Unknown, Val::Data);
-                    context.scope.set(name.name.clone(), Binding::value(value));
-                }
+    ) -> Option<&'b Vec<modelcost_core::expr::Argument>> {
+        match &expr.kind {
+            ExprKind::Call(callee, arguments) if self.is_constructor(callee, context) => {
+                Some(arguments)
             }
-        }
-    }
-
-    /// `q, k, v = x` takes a tensor apart along its first dimension.
-    fn unbound_tensor(&mut self, tensor: TensorId, names: usize, span: Span) -> Val {
-        let whole = Val::Data(Value::Tensor(tensor));
-        let first = self
-            .sizes(tensor, span)
-            .ok()
-            .and_then(|sizes| sizes.first()?.int());
-        if first.and_then(|first| first.as_usize()) != Some(names) {
-            return whole;
-        }
-        let given = super::call::Given::one(Value::Tensor(tensor), span);
-        match self.function("torch.Tensor.unbind", given, span) {
-            Ok(parts) => Val::Data(parts),
-            Err(_) => whole,
-        }
-    }
-
-    pub(super) fn bind_left_out(&mut self, layer: &'d Layer, context: &Context) {
-        let left_out = Binding {
-            value: None,
-            module: None,
-            left_out: Some(layer.when.as_ref().map_or(layer.span, |when| when.span)),
-        };
-        match &layer.key {
-            Key::Name(name) => context.scope.set(name.clone(), left_out),
-            Key::Pattern { stem, .. } if !context.scope.has(stem) => {
-                context
-                    .scope
-                    .set(stem.clone(), Binding::data(Value::List(Vec::new())));
+            ExprKind::Binary(BinaryOp::Mul, _, what) => self.application(what, context),
+            ExprKind::IfElse {
+                then, otherwise, ..
+            } => {
+                let then = self.application(then, context);
+                then.or_else(|| self.application(otherwise, context))
             }
-            _ => {}
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What stands behind a value: attributes of modules and tensors, items.
 
 use modelcost_core::convention::closest;
+use modelcost_core::dtype::DType;
 use modelcost_core::expr::{Argument, Expr, ExprKind, Ident, Span};
 use modelcost_core::trace::{ModuleId, Target, TensorId};
 use modelcost_core::value::Value;
@@ -38,6 +39,9 @@ impl<'d> Run<'d> {
             {
                 return Ok(Val::Data(item.clone()));
             }
+            if let Some(part) = self.named_result(&value, &name.name) {
+                return Ok(Val::Data(part));
+            }
             return error(
                 format!(
                     "{} has no attribute '{}'",
@@ -49,6 +53,19 @@ impl<'d> Run<'d> {
         };
         self.tensor_attribute(tensor, name, expr.span)
             .map(Val::Data)
+    }
+
+    /// `x.max(1).values`: the parts of what gives values and where they stand have names.
+    fn named_result(&self, value: &Value, name: &str) -> Option<Value> {
+        let [values, indices] = value.items()? else {
+            return None;
+        };
+        let found = self.trace().tensor(indices.tensor()?).dtype == Some(DType::Int64);
+        match name {
+            "values" if found => Some(values.clone()),
+            "indices" if found => Some(indices.clone()),
+            _ => None,
+        }
     }
 
     fn tensor_attribute(&mut self, tensor: TensorId, name: &Ident, span: Span) -> Result<Value> {

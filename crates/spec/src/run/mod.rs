@@ -1,6 +1,7 @@
 //! Runs a document: makes its modules and calls them, on shapes alone.
 
 mod arithmetic;
+mod bindings;
 mod bodies;
 mod builtins;
 mod call;
@@ -14,6 +15,7 @@ mod member;
 mod messages;
 mod operators;
 mod scope;
+mod sizes;
 mod tensors;
 
 use std::rc::Rc;
@@ -186,6 +188,10 @@ pub(crate) struct Run<'d> {
     free: Vec<SmolStr>,
     /// The names that options may set.
     known_dims: Vec<SmolStr>,
+    /// Which branch of a condition was taken last, by where it stands.
+    taken: HashMap<(u32, u32), bool>,
+    /// Whether the body that runs says itself what it computes with sizes.
+    sizes_said: bool,
 }
 
 /// Whether a name is a function of Python that expressions may call.
@@ -200,6 +206,7 @@ pub(crate) fn is_known_dotted(name: &str) -> bool {
         || catalogue::class(name).is_some()
         || catalogue::is_function(name)
         || catalogue::operator(name).is_some()
+        || catalogue::wrapper(name).is_some()
 }
 
 /// Runs a document.
@@ -242,6 +249,8 @@ pub(crate) fn run(document: &Document, options: &Options, memo: &mut Memo) -> Tr
         complete: document.errors.is_empty(),
         free: Vec::new(),
         known_dims: Vec::new(),
+        taken: HashMap::new(),
+        sizes_said: false,
     };
     run.tracer.builder.trace_mut().fidelity = document.fidelity.clone();
     let result = run.model(options).or_else(|fail| run.report(fail));

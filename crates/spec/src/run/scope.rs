@@ -9,6 +9,8 @@ use modelcost_core::expr::Span;
 use modelcost_core::trace::ModuleId;
 use modelcost_core::value::Value;
 
+use super::sizes::{Kind, Traced};
+
 /// What an expression gives.
 #[derive(Clone, Debug)]
 pub(crate) enum Val {
@@ -50,13 +52,15 @@ impl Binding {
 pub(crate) struct Scope {
     parent: Option<Rc<Scope>>,
     names: RefCell<HashMap<SmolStr, Binding>>,
+    /// What those of them are to a tracer that are sizes.
+    traced: RefCell<HashMap<SmolStr, Traced>>,
 }
 
 impl Scope {
     pub fn inside(parent: &Rc<Scope>) -> Rc<Scope> {
         Rc::new(Scope {
             parent: Some(parent.clone()),
-            names: RefCell::default(),
+            ..Scope::default()
         })
     }
 
@@ -79,7 +83,48 @@ impl Scope {
         }
     }
 
+    /// What a name is to a tracer, if it is a size.
+    pub fn traced(&self, name: &str) -> Option<Traced> {
+        let mut scope = self;
+        loop {
+            if scope.names.borrow().contains_key(name) {
+                return scope.traced.borrow().get(name).cloned();
+            }
+            scope = scope.parent.as_deref()?;
+        }
+    }
+
+    /// A number that a `forward` is given is a size.
+    pub fn take_sizes(&self, name: &SmolStr) {
+        let kind = self.with(name, |binding| match &binding.value {
+            Some(Val::Data(Value::Int(_))) => Some(Kind::Size),
+            Some(Val::Data(Value::Tuple(items) | Value::List(items)))
+                if items.iter().all(|item| item.int().is_some()) =>
+            {
+                Some(Kind::Sizes)
+            }
+            _ => None,
+        });
+        if let Some(kind) = kind.flatten() {
+            let traced = Traced {
+                kind,
+                ..Traced::default()
+            };
+            self.set_traced(name.clone(), traced);
+        }
+    }
+
+    /// Says what a name of this scope is to a tracer.
+    pub fn set_traced(&self, name: SmolStr, traced: Traced) {
+        self.traced.borrow_mut().insert(name, traced);
+    }
+
     pub fn set(&self, name: SmolStr, binding: Binding) {
+        let mut traced = self.traced.borrow_mut();
+        if !traced.is_empty() {
+            traced.remove(&name);
+        }
+        drop(traced);
         self.names.borrow_mut().insert(name, binding);
     }
 

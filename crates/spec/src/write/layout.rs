@@ -3,7 +3,7 @@
 use modelcost_core::dim::Dim;
 use modelcost_core::dtype::DType;
 use modelcost_core::fidelity::Layer;
-use modelcost_core::trace::Trace;
+use modelcost_core::trace::{Target, Trace};
 
 use super::blocks::{Block, Library};
 use super::names;
@@ -44,6 +44,9 @@ pub(super) fn text(trace: &Trace, root: &Node, body: Option<&Body>, library: &Li
             parts.output(&mut model);
             model.no_grad(&body.no_grad);
             model.sizes(&body.sizes);
+            if body.sizes.is_empty() && says_no_sizes(trace) {
+                model.line("sizes", "[]".into());
+            }
             model.freeze(trace);
             sections += &parts.comments();
             if let Some(array) = &parts.array {
@@ -441,4 +444,20 @@ fn size_text(text: &str) -> String {
         true => text.into(),
         false => quoted(text),
     }
+}
+
+/// Whether what is written as numbers would be taken for products of sizes that the spec does not say: the blocks with
+/// products list them, and the others have none.
+fn says_no_sizes(trace: &Trace) -> bool {
+    let shapes = |name: &str| {
+        let method = name.strip_prefix("torch.Tensor.");
+        method.is_some_and(|method| ["reshape", "unflatten", "view"].contains(&method))
+            || name == "torch.reshape"
+    };
+    trace.products_unsaid.is_none()
+        && trace.calls().any(|(id, call)| {
+            let class = &trace.module(trace.enclosing_module(id)).class.name;
+            let own = !class.starts_with("torch.");
+            own && matches!(&call.target, Target::Function(name) if shapes(name))
+        })
 }

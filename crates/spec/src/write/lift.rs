@@ -332,9 +332,19 @@ impl<'t> Lift<'t> {
         let lines = trace.lines.iter();
         let inside = lines.filter(|(first, _)| *first >= call && *first < end);
         let own = inside.filter(|(first, _)| trace.module_call_around(*first) == Some(call));
-        own.filter(|(first, line)| modelcost_core::jit::computes_with_sizes(trace, *first, line))
+        let mut out: Vec<SmolStr> = own
+            .filter(|(first, line)| modelcost_core::jit::computes_with_sizes(trace, *first, line))
             .map(|(_, line)| line.trim().into())
-            .collect()
+            .collect();
+        // What a spec computes with names is written with numbers.
+        let products = trace.products.iter();
+        let products = products.filter(|(next, _)| *next >= call && *next < end);
+        let own = products.filter(|(next, _)| trace.module_call_around(*next) == Some(call));
+        out.extend(own.map(|(_, times)| {
+            let sizes: Vec<String> = (0..=*times).map(|at| format!("x.size({at})")).collect();
+            sizes.join(" * ").into()
+        }));
+        out
     }
 
     /// The parameters and buffers that a module holds itself.

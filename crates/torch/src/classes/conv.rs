@@ -326,9 +326,10 @@ fn forward_transpose(
         Value::None => t.get(module, "output_padding"),
         _ => output_padding(t, module, args, n)?,
     };
+    let weight = t.held(module, "weight")?;
     let arguments = Arguments::of([
         args.value("input").clone(),
-        t.get(module, "weight"),
+        weight,
         t.get(module, "bias"),
         t.get(module, "stride"),
         t.get(module, "padding"),

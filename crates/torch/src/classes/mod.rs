@@ -7,6 +7,7 @@ mod conv;
 mod linear;
 mod norm;
 mod padding;
+mod parametrize;
 mod pool;
 mod recurrent;
 mod reshape;
@@ -28,6 +29,8 @@ use crate::bound::Bound;
 use crate::error::{Result, TorchError};
 use crate::signature::{Arguments, Lazy, Signature};
 use crate::tracer::{Tracer, class_of};
+
+pub use parametrize::Parametrization;
 
 /// What one class is: a row of a table.
 #[derive(Debug)]

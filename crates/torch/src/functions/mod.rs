@@ -12,6 +12,7 @@ mod product;
 mod recurrent;
 mod reduce;
 mod reshape;
+mod spectral;
 mod upsample;
 
 use std::sync::OnceLock;
@@ -63,15 +64,21 @@ pub(crate) const VISION: Places = Places(32);
 pub(crate) const VF: Places = Places(64);
 /// `einops.…`
 pub(crate) const EINOPS: Places = Places(128);
+/// `torch.fft.…`
+pub(crate) const FFT: Places = Places(256);
+/// `torch.linalg.…`
+pub(crate) const LINALG: Places = Places(512);
 /// `torch.…` and `torch.Tensor.…`
 pub(crate) const BOTH: Places = Places(2 | 4);
 /// `torch.…`, `torch.Tensor.…` and `torch.Tensor.…_`
 pub(crate) const ALL: Places = Places(2 | 4 | 8);
 
-const PREFIXES: [(Places, &str); 7] = [
+const PREFIXES: [(Places, &str); 9] = [
     (F, "torch.nn.functional."),
     (METHOD, "torch.Tensor."),
     (VF, "torch._VF."),
+    (FFT, "torch.fft."),
+    (LINALG, "torch.linalg."),
     (TORCH, "torch."),
     (OPERATOR, "operator."),
     (VISION, "torchvision.ops."),
@@ -170,7 +177,7 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 13] = [
+static TABLES: [&[Entry]; 14] = [
     &layer::FUNCTIONS,
     &pool::FUNCTIONS,
     &activation::FUNCTIONS,
@@ -184,6 +191,7 @@ static TABLES: [&[Entry]; 13] = [
     &attention::FUNCTIONS,
     &index::FUNCTIONS,
     &einops::FUNCTIONS,
+    &spectral::FUNCTIONS,
 ];
 
 fn entries() -> impl Iterator<Item = &'static Entry> {

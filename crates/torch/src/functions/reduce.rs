@@ -1,6 +1,6 @@
 //! Sums, means, extremes, norms, sorting, and picking by index.
 
-use super::{ALL, BOTH, Entry, F, METHOD, METHOD_, TORCH};
+use super::{ALL, BOTH, Entry, F, LINALG, METHOD, METHOD_, TORCH};
 macro_rules! over {
     ($name:literal, $doc:literal) => {
         Entry::line(
@@ -20,7 +20,7 @@ macro_rules! over {
     };
 }
 
-pub(super) static FUNCTIONS: [Entry; 45] = [
+pub(super) static FUNCTIONS: [Entry; 47] = [
     over!("sum", typed, "The sum over dimensions, or over all."),
     over!("mean", typed, "The mean over dimensions, or over all."),
     over!("prod", typed, "The product over a dimension, or over all."),
@@ -75,6 +75,18 @@ pub(super) static FUNCTIONS: [Entry; 45] = [
         "norm(input, p=2, dim=None, keepdim=False, dtype=None)",
         "aten.linalg_vector_norm(input, 2 if p == 'fro' else p, dim, keepdim, dtype=dtype)",
         "The p-norm over dimensions, or over all.",
+    ),
+    Entry::line(
+        LINALG,
+        "norm(A, ord=None, dim=None, keepdim=False, *, dtype=None)",
+        "aten.linalg_norm(A, ord, dim, keepdim, dtype=dtype)",
+        "The norm of vectors or of matrices.",
+    ),
+    Entry::line(
+        LINALG,
+        "vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None)",
+        "aten.linalg_vector_norm(x, ord, dim, keepdim, dtype=dtype)",
+        "The norm of vectors.",
     ),
     Entry::line(
         BOTH,

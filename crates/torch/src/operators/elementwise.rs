@@ -43,7 +43,10 @@ pub(super) static OPERATORS: [Entry; 120] = [
     row("feature_alpha_dropout(input, p, train)", dropout),
     row("bernoulli(self, p=None)", same),
     // One argument.
-    row("abs(self)", same),
+    row("abs(self)", |op| {
+        let (shape, dtype) = (op.shape("self")?, op.dtype("self")?);
+        op.tensor(shape, super::spectral::real(dtype))
+    }),
     row("neg(self)", same),
     row("exp(self)", floating),
     row("exp2(self)", floating),

@@ -13,6 +13,7 @@ mod pool;
 mod recurrent;
 mod reduce;
 mod reshape;
+mod spectral;
 
 use std::sync::OnceLock;
 
@@ -77,7 +78,7 @@ impl Entry {
     }
 }
 
-static TABLES: [&[Entry]; 12] = [
+static TABLES: [&[Entry]; 13] = [
     &contract::OPERATORS,
     &conv::OPERATORS,
     &matmul::OPERATORS,
@@ -90,6 +91,7 @@ static TABLES: [&[Entry]; 12] = [
     &create::OPERATORS,
     &index::OPERATORS,
     &recurrent::OPERATORS,
+    &spectral::OPERATORS,
 ];
 
 /// Finds an operator, and whether the name is the in-place form, which ends in `_`.

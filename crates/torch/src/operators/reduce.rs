@@ -9,7 +9,7 @@ use super::elementwise::{self, broadcast_or};
 use super::{Entry, Op, row};
 use crate::error::Result;
 
-pub(super) static OPERATORS: [Entry; 26] = [
+pub(super) static OPERATORS: [Entry; 27] = [
     row("sum(self, dim=None, keepdim=False, *, dtype=None)", sum),
     row("prod(self, dim=None, keepdim=False, *, dtype=None)", sum),
     row("nansum(self, dim=None, keepdim=False, *, dtype=None)", sum),
@@ -46,6 +46,10 @@ pub(super) static OPERATORS: [Entry; 26] = [
     row("logsumexp(self, dim, keepdim=False)", mean),
     row(
         "linalg_vector_norm(self, ord=2, dim=None, keepdim=False, *, dtype=None)",
+        mean,
+    ),
+    row(
+        "linalg_norm(self, ord=None, dim=None, keepdim=False, *, dtype=None)",
         mean,
     ),
     row("norm(self, p=2, dim=None, keepdim=False)", mean),

@@ -108,6 +108,10 @@ fn products_of_sizes() {
         ("", "input.reshape((2, 3, 4 * 5))", "0", Reconstructed),
         ("", "input.view(2, 3, 2, 2, 5)", "0", Exact),
         ("", "input.view(2, 12, 5)", "0", Reconstructed),
+        ("", "input.view(b, 60)", "0", Exact),
+        ("", "input.sum() + torch.arange(20)", "0", Reconstructed),
+        ("", "input.sum() + torch.arange(h * w)", "1", Exact),
+        ("", "input.unflatten(3, (1, 5))", "0", Exact),
         ("sizes = []", "input.view(6, 4, 5)", "0", Exact),
         (
             "sizes = ['x = x.view(b * c, h, w)']",

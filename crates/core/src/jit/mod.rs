@@ -189,6 +189,30 @@ const OPTIONAL: &[&str] = &[
     "weight",
 ];
 
+/// The pattern of a call of einops by this name, without the module's.
+pub fn einops_pattern<'a>(name: &str, arguments: &'a [crate::expr::Argument]) -> Option<&'a str> {
+    einops::pattern(name, arguments)
+}
+
+/// How many products of sizes a pattern of einops is recorded as, where lengths are given that are sizes of tensors or are
+/// not; `None` where the rank of the tensor decides.
+pub fn einops_products(pattern: &str, lengths: &[(&str, bool)]) -> Option<usize> {
+    let lengths: Vec<_> = lengths
+        .iter()
+        .map(|(axis, size)| match size {
+            true => (*axis, einops::Length::Size),
+            false => (*axis, einops::Length::Number),
+        })
+        .collect();
+    let recorded = einops::arithmetic(pattern, &lengths)?;
+    Some(
+        recorded
+            .iter()
+            .filter(|kind| kind.starts_with("mul"))
+            .count(),
+    )
+}
+
 /// Whether what the forward of a class does with sizes is known.
 pub fn knows_sizes_of(class: &str) -> bool {
     sizes::is_known_class(class)

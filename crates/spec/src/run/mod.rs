@@ -8,6 +8,7 @@ mod call;
 mod construct;
 mod expr;
 mod finish;
+mod hidden;
 mod inputs;
 mod items;
 mod layers;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use foldhash::HashMap;
 use modelcost_core::SmolStr;
 use modelcost_core::expr::Span;
-use modelcost_core::trace::ModuleId;
+use modelcost_core::trace::{ModuleId, TensorId};
 use modelcost_core::value::Value;
 
 use super::sizes::{Kind, Traced};
@@ -137,6 +137,19 @@ impl Scope {
         if let Some(Val::Data(Value::List(items))) = &mut binding.value {
             items.push(value);
         }
+    }
+
+    /// The tensors that names of this scope and of that of its body stand for.
+    pub fn tensors(&self) -> Vec<TensorId> {
+        let mut out = Vec::new();
+        for scope in [Some(self), self.parent.as_deref()].into_iter().flatten() {
+            let names = scope.names.borrow();
+            out.extend(names.values().filter_map(|binding| match &binding.value {
+                Some(Val::Data(Value::Tensor(tensor))) => Some(*tensor),
+                _ => None,
+            }));
+        }
+        out
     }
 
     /// All names that are visible, for suggestions.

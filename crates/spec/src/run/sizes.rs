@@ -9,11 +9,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use modelcost_core::SmolStr;
-use modelcost_core::dim::Dim;
 use modelcost_core::expr::{Argument, BinaryOp, Expr, ExprKind};
-use modelcost_core::trace::{CallId, Target};
+use modelcost_core::jit;
+use modelcost_core::trace::CallId;
 use modelcost_core::value::Value;
 
+use super::hidden::{MADE, SHAPED};
 use super::{Context, Run, builtins};
 use crate::document::{Key, Layer, Part};
 
@@ -41,9 +42,9 @@ pub(super) struct Traced {
 }
 
 /// What is found in a line.
-struct Reader<'c> {
-    context: &'c Context,
-    first_call: CallId,
+pub(super) struct Reader<'c> {
+    pub context: &'c Context,
+    pub first_call: CallId,
     products: usize,
     unclear: bool,
 }
@@ -269,6 +270,14 @@ impl<'d> Run<'d> {
             }
             _ => {}
         }
+        if let Some(name) = dotted
+            .as_deref()
+            .and_then(|name| name.strip_prefix("einops."))
+            && let Some(pattern) = jit::einops_pattern(name, arguments)
+        {
+            self.rearranged(pattern, arguments, reader);
+            return Kind::Other;
+        }
         let method = match &callee.kind {
             ExprKind::Attribute(base, name) => {
                 if dotted.is_none() {
@@ -288,14 +297,33 @@ impl<'d> Run<'d> {
             (Some("dim" | "ndimension"), []) => return Kind::Number,
             _ => {}
         }
-        self.traced_arguments(arguments, reader);
-        if let Some(method) = method
-            && SHAPED.contains(&method)
-            && self.hides_a_product(expr, arguments, reader)
-        {
-            reader.unclear = true;
+        // A line with sizes of tensors is taken at its word.
+        let sized = self.traced_arguments(arguments, reader);
+        let Some(method) = method.filter(|_| !sized) else {
+            return Kind::Other;
+        };
+        if SHAPED.contains(&method) {
+            reader.unclear |= self.hides_a_product(expr, arguments, reader);
+        } else if MADE.contains(&method) {
+            reader.unclear |= self.may_be_a_product(arguments, reader);
         }
         Kind::Other
+    }
+
+    /// Reads a call of einops, which multiplies lengths itself.
+    fn rearranged(&mut self, pattern: &str, arguments: &'d [Argument], reader: &mut Reader<'_>) {
+        let mut lengths = Vec::new();
+        for argument in arguments {
+            let kind = self.traced_kind(&argument.value, reader);
+            if let Some(axis) = &argument.name {
+                lengths.push((axis.name.as_str(), kind == Kind::Size));
+                reader.unclear |= kind == Kind::Unsure;
+            }
+        }
+        match jit::einops_products(pattern, &lengths) {
+            Some(products) => reader.products += products,
+            None => reader.unclear = true,
+        }
     }
 
     /// Reads arguments; says whether sizes are among them.
@@ -306,46 +334,6 @@ impl<'d> Run<'d> {
             sizes |= matches!(kind, Kind::Size | Kind::Sizes | Kind::Unsure);
         }
         sizes
-    }
-
-    /// Whether a call that shapes a tensor has a number where its `forward` may have a product of the tensor's sizes:
-    /// one that is written out, or that is worked out of Python's numbers beside others that are written out.
-    fn hides_a_product(
-        &mut self,
-        expr: &Expr,
-        arguments: &'d [Argument],
-        reader: &Reader<'_>,
-    ) -> bool {
-        let trace = self.tracer.builder.trace();
-        let made = (reader.first_call.index()..trace.calls.len())
-            .map(CallId::new)
-            .find(|call| trace.call(*call).span == Some(expr.span));
-        let Some(call) = made.map(|call| trace.call(call)) else {
-            return false;
-        };
-        let shape = |value: &Value| {
-            let tensor = value.tensor()?;
-            trace.tensor(tensor).shape.clone()
-        };
-        let is_function = matches!(call.target, Target::Function(_));
-        let (Some(before), Some(after), true) = (
-            call.arguments.first().and_then(|a| shape(&a.value)),
-            shape(&call.output),
-            is_function,
-        ) else {
-            return false;
-        };
-        let items = written_sizes(arguments);
-        let out_of = after.len().saturating_sub(items.len());
-        let written_out = |item: &Expr| matches!(item.kind, ExprKind::Int(value) if value > 1);
-        let all_out = items.first().is_some_and(|first| written_out(first));
-        items
-            .iter()
-            .zip(after.iter().skip(out_of))
-            .any(|(item, size)| {
-                let plain = written_out(item) || all_out && is_arithmetic(item);
-                plain && !before.contains(size) && joins(&before, size)
-            })
     }
 }
 
@@ -396,57 +384,5 @@ fn computed(op: BinaryOp, a: Kind, b: Kind, reader: &mut Reader<'_>) -> Kind {
             reader.unclear |= product;
             Kind::Unsure
         }
-    }
-}
-
-/// Functions and methods whose first argument is a tensor and whose others are its new sizes.
-const SHAPED: &[&str] = &["reshape", "unflatten", "view"];
-
-/// The sizes that a call writes, one by one or as a tuple.
-fn written_sizes(arguments: &[Argument]) -> Vec<&Expr> {
-    let mut out = Vec::new();
-    for argument in arguments {
-        match &argument.value.kind {
-            ExprKind::Tuple(items) | ExprKind::List(items) => out.extend(items),
-            ExprKind::Name(_) => {}
-            _ => out.push(&argument.value),
-        }
-    }
-    out
-}
-
-/// Whether an expression is arithmetic of numbers alone.
-fn is_arithmetic(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Int(_) => true,
-        ExprKind::Binary(_, a, b) => is_arithmetic(a) && is_arithmetic(b),
-        _ => false,
-    }
-}
-
-/// Whether a size is the product of two or more neighbours among others.
-fn joins(shape: &[Dim], size: &Dim) -> bool {
-    (0..shape.len()).any(|first| {
-        let mut product = shape[first].clone();
-        shape[first] != Dim::ONE
-            && shape[first + 1..].iter().any(|next| {
-                product *= next;
-                *next != Dim::ONE && product == *size
-            })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours() {
-        let shape: Vec<Dim> = [2, 1, 8, 16].map(Dim::from).to_vec();
-        assert!(joins(&shape, &Dim::from(16)));
-        assert!(joins(&shape, &Dim::from(128)));
-        assert!(joins(&shape, &Dim::from(256)));
-        assert!(!joins(&shape, &Dim::from(8)));
-        assert!(!joins(&shape, &Dim::from(32)));
     }
 }

@@ -451,7 +451,7 @@ fn size_text(text: &str) -> String {
 fn says_no_sizes(trace: &Trace) -> bool {
     let shapes = |name: &str| {
         let method = name.strip_prefix("torch.Tensor.");
-        method.is_some_and(|method| ["reshape", "unflatten", "view"].contains(&method))
+        method.is_some_and(|method| ["reshape", "view"].contains(&method))
             || name == "torch.reshape"
     };
     trace.products_unsaid.is_none()

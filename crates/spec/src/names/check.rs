@@ -92,6 +92,17 @@ fn uncalled(document: &Document, names: &Names, diagnostics: &mut Vec<Diagnostic
 fn unknown(document: &Document, names: &Names, name: &Ident) -> Diagnostic {
     let message = format!("there is no '{}'", name.name);
     let mut diagnostic = Diagnostic::error(message, name.span.range());
+    if let Some((_, python)) = [("false", "False"), ("true", "True"), ("null", "None")]
+        .iter()
+        .find(|(other, _)| *other == name.name)
+    {
+        diagnostic.help = Some(format!("did you mean '{python}'?"));
+        diagnostic.suggestion = Some(Suggestion {
+            span: name.span.range(),
+            replacement: (*python).into(),
+        });
+        return diagnostic;
+    }
     let last = name.name.rsplit('.').next().unwrap_or_default();
     if matches!(last, "weight_norm" | "spectral_norm") {
         let whole = format!("nn.utils.parametrizations.{last}");

@@ -106,7 +106,12 @@ impl<'d> Run<'d> {
             return Ok(Some(Val::Module(child)));
         }
         let value = self.trace().attribute(module, name);
-        Ok(value.map(|value| Val::Data(value.clone())))
+        match (value, name) {
+            (Some(value), _) => Ok(Some(Val::Data(value.clone()))),
+            // Tools are given models in evaluation.
+            (None, "training") => Ok(Some(Val::Data(Value::Bool(false)))),
+            (None, _) => Ok(None),
+        }
     }
 
     /// A parameter or buffer of a module.

@@ -7,8 +7,10 @@
 use foldhash::HashSet;
 
 use modelcost_core::dim::Dim;
-use modelcost_core::trace::{TensorId, Trace};
-use modelcost_torch::dispatch::layout::{dense_strides, follows, is_dense, viewed};
+use modelcost_core::trace::{Origin, TensorId, Trace};
+use modelcost_torch::dispatch::layout::{
+    channels_last, dense_strides, follows, is_channels_last, is_dense, viewed,
+};
 
 use crate::flat::Flat;
 
@@ -32,7 +34,22 @@ pub fn mend(trace: &mut Trace, nodes: &[Flat<'_>]) {
         };
         let otherwise = match op {
             "conv2d" => falls_back(trace, nodes, index, input, output),
-            "batch_norm" | "max_pool1d" | "upsample_nearest1d" => is_written_densely(trace, output),
+            "batch_norm" | "upsample_nearest1d" => is_written_densely(trace, output),
+            "max_pool1d" => {
+                is_not_dense(trace, output) && !gradients(trace, nodes).contains(&input)
+            }
+            "im2col" | "log_sigmoid" | "one_hot" | "rrelu" => is_not_dense(trace, output),
+            "conv3d" | "pad" | "roll" | "channel_shuffle" => {
+                let tensor = trace.tensor(output);
+                if keeps_channels_last(trace, input, output)
+                    && let Some(shape) = tensor.shape.as_deref()
+                {
+                    let strides = channels_last(shape);
+                    trace.tensors[output.index()].strides = Some(strides);
+                    wrong.insert(output);
+                }
+                false
+            }
             _ => false,
         };
         if otherwise {
@@ -52,6 +69,42 @@ fn is_written_densely(trace: &Trace, output: TensorId) -> bool {
     };
     let last = shape.len() > 3 && strides[1] == Dim::ONE;
     !last && !is_dense(shape, strides)
+}
+
+fn is_not_dense(trace: &Trace, output: TensorId) -> bool {
+    let output = trace.tensor(output);
+    (output.shape.as_ref().zip(output.strides.as_ref()))
+        .is_some_and(|(shape, strides)| !is_dense(shape, strides))
+}
+
+/// Whether a tensor is channels last on the machine, and dense in the program (torch 2.15.0).
+fn keeps_channels_last(trace: &Trace, input: TensorId, output: TensorId) -> bool {
+    let (input, output) = (trace.tensor(input), trace.tensor(output));
+    let given = input.shape.as_ref().zip(input.strides.as_ref());
+    let made = output.shape.as_ref().zip(output.strides.as_ref());
+    given.is_some_and(|(shape, strides)| is_channels_last(shape, strides))
+        && made.is_some_and(|(shape, strides)| shape.len() > 3 && is_dense(shape, strides))
+}
+
+/// The tensors that a gradient flows to.
+fn gradients(trace: &Trace, nodes: &[Flat<'_>]) -> HashSet<TensorId> {
+    let mut with: HashSet<TensorId> = HashSet::default();
+    let flows = |with: &HashSet<TensorId>, id: TensorId| {
+        let tensor = trace.tensor(id);
+        let trains = match tensor.origin {
+            Origin::Parameter(parameter) => trace.parameter(parameter).requires_grad,
+            _ => with.contains(&id),
+        };
+        trains && tensor.dtype.is_none_or(|dtype| dtype.is_floating_point())
+    };
+    for node in nodes {
+        let mut given = node.arguments.iter().flat_map(|a| a.value.tensors());
+        if given.any(|id| flows(&with, id)) {
+            let made = node.output.tensors().into_iter();
+            with.extend(made.filter(|id| !trace.tensor(*id).without_gradient));
+        }
+    }
+    with
 }
 
 fn input(node: &Flat<'_>) -> Option<TensorId> {

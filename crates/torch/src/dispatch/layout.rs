@@ -1,10 +1,17 @@
 //! Where a tensor's elements are, and whether gradients flow to it: both decide which operators
 //! PyTorch takes.
 
+mod kept;
+
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{Call, CallId, Origin, Shape, Target, TensorId, Trace};
 use modelcost_core::value::Value;
 use modelcost_core::views::shares_storage;
+
+use kept::{CHANNELS_LAST, IN_ORDER, in_memory, ordered};
+pub use kept::{channels_last, is_channels_last};
+
+use super::einsum;
 
 /// The strides of a tensor whose elements follow one another.
 pub fn dense_strides(shape: &[Dim]) -> Shape {
@@ -120,6 +127,11 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
         return None;
     };
     let name = name.strip_prefix("aten.")?;
+    match name {
+        "cat" | "concat" | "concatenate" => return joined(trace, call, shape, depth),
+        "einsum" => return contracted(trace, call, shape),
+        _ => {}
+    }
     let input = call
         .argument("self")
         .or_else(|| call.argument("input"))?
@@ -196,7 +208,16 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
             let kept = before.len() == shape.len() && is_channels_last(before, &of()?);
             kept.then(|| channels_last(shape))
         }
-        _ if ELEMENTWISE.contains(&name.trim_end_matches('_')) => {
+        "adaptive_avg_pool1d" | "adaptive_max_pool1d" | "avg_pool1d" => {
+            pooled(trace.tensor(input).shape.as_ref()?, &of()?, shape)
+        }
+        // Without a gradient another kernel is taken, which writes densely (`aten/src/ATen/native/Pooling.cpp`).
+        "max_pool1d" if requires_grad(trace, input) => {
+            pooled(trace.tensor(input).shape.as_ref()?, &of()?, shape)
+        }
+        "clone" if !matches!(call.argument("memory_format"), None | Some(Value::None)) => None,
+        "glu" => ordered(shape, &of()?),
+        _ if IN_ORDER.contains(&name.trim_end_matches('_')) => {
             // The first operand that is not expanded decides (`aten/src/ATen/TensorIterator.cpp`).
             let mut operands = call.arguments.iter().filter_map(|a| a.value.tensor());
             let whole = operands.find(|id| trace.tensor(*id).shape.as_deref() == Some(shape))?;
@@ -206,165 +227,52 @@ fn view(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape
     }
 }
 
+/// The strides of what is joined: channels last where all the parts are (`aten/src/ATen/native/TensorShape.cpp`).
+fn joined(trace: &Trace, call: &Call, shape: &[Dim], depth: usize) -> Option<Shape> {
+    let parts = call.argument("tensors")?.tensors();
+    let last = |part: &TensorId| {
+        let before = trace.tensor(*part).shape.as_ref();
+        let strides = strides_at(trace, *part, depth + 1);
+        before
+            .zip(strides)
+            .is_some_and(|(shape, strides)| is_channels_last(shape, &strides))
+    };
+    (!parts.is_empty() && parts.iter().all(last)).then(|| channels_last(shape))
+}
+
+/// The strides of what an equation gives: those of its last product, seen in the order of its output.
+fn contracted(trace: &Trace, call: &Call, shape: &[Dim]) -> Option<Shape> {
+    let Value::Str(equation) = call.argument("equation")? else {
+        return None;
+    };
+    let operands = call.argument("tensors")?.tensors();
+    let shape_of = |id: &TensorId| trace.tensor(*id).shape.clone();
+    let shapes = operands
+        .iter()
+        .map(shape_of)
+        .collect::<Option<Vec<Shape>>>()?;
+    let order = einsum::written(equation, &shapes)?;
+    (order.len() == shape.len()).then(|| in_memory(shape, order))
+}
+
+/// The strides of what a pool of one dimension gives, which is one of two with a dimension of one element more.
+fn pooled(before: &[Dim], strides: &[Dim], shape: &[Dim]) -> Option<Shape> {
+    let ([n, c, l], [s, t, u], [_, _, new]) = (before, strides, shape) else {
+        return None;
+    };
+    let image = [n.clone(), c.clone(), Dim::ONE, l.clone()];
+    let strides = [s.clone(), t.clone(), u * l, u.clone()];
+    is_channels_last(&image, &strides).then(|| vec![c * new, Dim::ONE, c.clone()])
+}
+
 /// Whether the layout of a tensor is that of a function of what an operator is given, as far as is known here.
 pub fn follows(operator: &str) -> bool {
-    operator == "contiguous"
+    matches!(operator, "contiguous" | "cat" | "avg_pool1d" | "max_pool1d")
+        || matches!(operator, "adaptive_avg_pool1d" | "adaptive_max_pool1d")
         || operator != "as_strided" && shares_storage(operator)
         || CHANNELS_LAST.contains(&operator)
-        || ELEMENTWISE.contains(&operator.trim_end_matches('_'))
+        || IN_ORDER.contains(&operator.trim_end_matches('_'))
 }
-
-/// Operators that return channels last what they are given channels last, and everything else dense
-/// (`suggest_memory_format` of c10/core/TensorImpl.h, as each asks for it; tried with torch 2.15.0 on a CPU).
-const CHANNELS_LAST: &[&str] = &[
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "batch_norm",
-    "conv2d",
-    "conv_transpose2d",
-    "group_norm",
-    "max_pool2d",
-    "pad",
-    "pixel_shuffle",
-    "upsample_bicubic2d",
-    "upsample_bilinear2d",
-    "upsample_nearest2d",
-];
-
-/// `is_channels_last_strides_2d` and `_3d` of c10/core/MemoryFormat.h.
-fn is_channels_last(shape: &[Dim], strides: &[Dim]) -> bool {
-    if !matches!(shape.len(), 4 | 5) || strides.len() != shape.len() {
-        return false;
-    }
-    let mut least = Dim::ZERO;
-    let inner_first = std::iter::once(1).chain((2..shape.len()).rev()).chain([0]);
-    for at in inner_first {
-        let (Some(size), Some(stride), Some(before)) =
-            (shape[at].as_i64(), strides[at].as_i64(), least.as_i64())
-        else {
-            return false;
-        };
-        // A batch of one of a single channel is dense as well.
-        let dense = at == 0 && before == strides[1].as_i64().unwrap_or(0);
-        if size == 0 || stride < before || dense {
-            return false;
-        }
-        // What a file says may be larger than any tensor: a `Dim` keeps that apart.
-        least = match size > 1 {
-            true => &strides[at] * &shape[at],
-            false => strides[at].clone(),
-        };
-    }
-    true
-}
-
-/// The strides of a new tensor whose channels follow one another.
-fn channels_last(shape: &[Dim]) -> Shape {
-    let mut out = vec![Dim::ONE; shape.len()];
-    let mut next = at_least_one(&shape[1]);
-    for at in (2..shape.len()).rev().chain([0]) {
-        out[at] = next.clone();
-        next *= &at_least_one(&shape[at]);
-    }
-    out
-}
-
-/// Operators that work element by element.
-const ELEMENTWISE: &[&str] = &[
-    "abs",
-    "acos",
-    "acosh",
-    "add",
-    "addcdiv",
-    "addcmul",
-    "asin",
-    "asinh",
-    "atan",
-    "atan2",
-    "atanh",
-    "ceil",
-    "celu",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
-    "copysign",
-    "cos",
-    "cosh",
-    "div",
-    "divide",
-    "dropout",
-    "elu",
-    "eq",
-    "erf",
-    "erfc",
-    "exp",
-    "exp2",
-    "expm1",
-    "floor",
-    "floor_divide",
-    "fmax",
-    "fmin",
-    "fmod",
-    "frac",
-    "ge",
-    "gelu",
-    "gt",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "hypot",
-    "le",
-    "leaky_relu",
-    "lerp",
-    "log",
-    "log10",
-    "log1p",
-    "log2",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "lt",
-    "maximum",
-    "minimum",
-    "mish",
-    "mul",
-    "multiply",
-    "nan_to_num",
-    "ne",
-    "neg",
-    "pow",
-    "reciprocal",
-    "relu",
-    "relu6",
-    "remainder",
-    "round",
-    "rsqrt",
-    "rsub",
-    "selu",
-    "sgn",
-    "sigmoid",
-    "sign",
-    "silu",
-    "sin",
-    "sinh",
-    "softplus",
-    "softshrink",
-    "special_expit",
-    "sqrt",
-    "square",
-    "sub",
-    "subtract",
-    "tan",
-    "tanh",
-    "threshold",
-    "true_divide",
-    "trunc",
-    "where",
-    "xlogy",
-];
 
 /// The strides of a tensor seen in another shape, where that needs no copy: dimensions that follow
 /// one another in memory are one to it (`at::detail::computeStride`, `aten/src/ATen/TensorUtils.cpp`).
@@ -399,27 +307,6 @@ pub fn viewed(shape: &[Dim], strides: &[Dim], new: &[Dim]) -> Option<Shape> {
         }
     }
     (at == 0).then_some(out)
-}
-
-/// The strides of a new tensor whose dimensions are in memory in the order of another's. An expanded
-/// one is written out as it is seen.
-fn ordered(shape: &[Dim], like: &[Dim]) -> Option<Shape> {
-    if like.len() != shape.len() || like.contains(&Dim::ZERO) {
-        return None;
-    }
-    let sizes: Option<Vec<i64>> = like.iter().map(Dim::as_i64).collect();
-    let Some(sizes) = sizes else {
-        return Some(like.to_vec());
-    };
-    let mut order: Vec<usize> = (0..shape.len()).collect();
-    order.sort_by_key(|at| std::cmp::Reverse(sizes[*at]));
-    let mut out = vec![Dim::ONE; shape.len()];
-    let mut next = Dim::ONE;
-    for at in order.into_iter().rev() {
-        out[at] = next.clone();
-        next *= &at_least_one(&shape[at]);
-    }
-    Some(out)
 }
 
 fn wrap(index: i64, rank: usize) -> Option<usize> {
@@ -481,22 +368,5 @@ mod tests {
         assert_eq!(strides(&[2, 3], &[3, 1], &[6]), Some(dims(&[1])));
         let image = strides(&[1, 64, 256], &[16384, 1, 64], &[1, 64, 16, 16]);
         assert_eq!(image, Some(dims(&[64, 1, 1024, 64])));
-    }
-
-    #[test]
-    fn channels_that_follow_one_another() {
-        // torch.randn(2, 6, 8, 4).permute(0, 3, 1, 2), and max_pool2d(_, 2) of it, in torch 2.15.0.
-        let dims = |sizes: &[i64]| -> Shape { sizes.iter().map(|size| Dim::from(*size)).collect() };
-        let shape = dims(&[2, 4, 6, 8]);
-        assert!(is_channels_last(&shape, &dims(&[192, 1, 32, 4])));
-        assert!(!is_channels_last(&shape, &dense_strides(&shape)));
-        assert_eq!(channels_last(&dims(&[2, 4, 3, 4])), dims(&[48, 1, 16, 4]));
-        let (half, large) = (1_i64 << 33, 1_i64 << 62);
-        assert!(!is_channels_last(
-            &dims(&[2, 4, half, half]),
-            &dims(&[large, 1, large, 4])
-        ));
-        // BatchNorm1d of three dimensions is dense whatever it is given.
-        assert!(!is_channels_last(&dims(&[4, 32, 4]), &dims(&[128, 1, 32])));
     }
 }

@@ -282,6 +282,13 @@ mod tests {
     }
 
     #[test]
+    fn each_of_two_products_is_of_its_own_operator() {
+        let line = "out = out + torch.mm(adj[k], x).matmul(w[k])";
+        assert_eq!(text("aten.mm", line), "builtin_function_or_method.mm");
+        assert_eq!(text("aten.matmul", line), "method_descriptor.matmul");
+    }
+
+    #[test]
     fn lines_tell() {
         assert_eq!(
             text("aten.relu", "return F.relu(input, inplace=self.inplace)"),

@@ -273,5 +273,5 @@ pub fn is_elementary(op: &str) -> bool {
 
 /// Whether a function has an operator of its own name.
 pub fn is_operator(name: &str) -> bool {
-    ORIGINS.iter().any(|origin| origin.op == name)
+    ORIGINS.iter().any(|origin| origin.op == name) || is_elementary(name)
 }

@@ -132,6 +132,15 @@ impl Convention for Counter {
             let reason = "AssertionError: Expected gradient function to be set, by a hook on a module that is given a view of a parameter";
             return Err(self.info().fails(reason));
         }
+        if matches!(self.pass, Pass::WithoutGradients)
+            && let Some(module) = fused::subclass(trace)
+        {
+            let name = trace.module(module).class.short_name();
+            let note = format!(
+                "{name} may be an nn.MultiheadAttention that takes its fused path; taken not to be"
+            );
+            report.fidelity.note(Level::Reconstructed, note);
+        }
         let operators = self.counted(trace);
         let backward = (self.pass == Pass::ForwardAndBackward).then(|| Gradients::new(trace));
         if let Some(gradients) = &backward {

@@ -22,6 +22,58 @@ const KEEP_RESULT: &[&str] = &[
 /// Operators that keep their input for the gradient of their weight.
 const KEEP_INPUT: &[&str] = &["linear", "conv1d", "conv2d", "conv3d"];
 
+/// Operators whose derivative is a function of their input. In place they keep a copy, or their result.
+const KEEP_OWN: &[&str] = &[
+    "abs",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "amax",
+    "atan",
+    "avg_pool2d",
+    "batch_norm",
+    "celu",
+    "clamp",
+    "clamp_min",
+    "cos",
+    "cumprod",
+    "elu",
+    "erf",
+    "gelu",
+    "glu",
+    "group_norm",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "instance_norm",
+    "layer_norm",
+    "leaky_relu",
+    "linalg_vector_norm",
+    "log",
+    "log1p",
+    "log_sigmoid",
+    "logsumexp",
+    "max_pool2d",
+    "mish",
+    "norm",
+    "pow",
+    "prelu",
+    "prod",
+    "relu6",
+    "rms_norm",
+    "selu",
+    "silu",
+    "sin",
+    "softplus",
+    "square",
+    "std",
+    "threshold",
+    "var",
+];
+
+/// Operators that keep each of two factors for the gradient of the other.
+const KEEP_FACTORS: &[&str] = &["bmm", "div", "matmul", "mm", "mul"];
+
 /// In-place operators that leave the values alone: outside training, or by only moving dimensions.
 const WRITE_NOTHING: &[&str] = &[
     "dropout",
@@ -50,6 +102,7 @@ pub fn fail(trace: &Trace, gradients: &Gradients) -> bool {
         }
         next = call.end;
         let name = name.strip_prefix("aten.").unwrap_or(name);
+        let in_place = name.ends_with('_');
         let name = name.strip_suffix('_').unwrap_or(name);
         if let Some(tensor) = written(call)
             && !WRITE_NOTHING.contains(&name)
@@ -61,6 +114,9 @@ pub fn fail(trace: &Trace, gradients: &Gradients) -> bool {
             kept.extend(call.output.tensors().iter().map(|id| views.base(*id)));
         } else if KEEP_INPUT.contains(&name) {
             kept.extend(input_kept(call, gradients).map(|id| views.base(id)));
+        } else if !in_place && gradients.reaches(id) {
+            let kept_here = own_kept(name, call, gradients);
+            kept.extend(kept_here.into_iter().map(|id| views.base(id)));
         }
     }
     false
@@ -71,4 +127,21 @@ fn input_kept(call: &Call, gradients: &Gradients) -> Option<TensorId> {
     let input = call.argument("input").or_else(|| call.argument("self"))?;
     let input = *input.tensors().first()?;
     gradients.requires_grad(weight).then_some(input)
+}
+
+/// What the derivative of an operator that writes elsewhere reads of its operands.
+fn own_kept(name: &str, call: &Call, gradients: &Gradients) -> Vec<TensorId> {
+    let operands = call.arguments.iter().filter_map(|a| a.value.tensor());
+    let operands: Vec<TensorId> = operands.take(2).collect();
+    match operands.as_slice() {
+        [own, ..] if KEEP_OWN.contains(&name) && gradients.requires_grad(*own) => vec![*own],
+        [a, b] if KEEP_FACTORS.contains(&name) => {
+            let pairs = [(*a, *b), (*b, *a)];
+            let kept = pairs
+                .into_iter()
+                .filter(|(_, other)| gradients.requires_grad(*other));
+            kept.map(|(own, _)| own).collect()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -68,6 +68,24 @@ pub fn calls(trace: &Trace, run: Run) -> Vec<Fused> {
     out
 }
 
+/// A module of a user's class that owns the parameters of `nn.MultiheadAttention` and calls its function: if it does
+/// so by the `forward` of that class, a fused path may be taken, for which a program does not say enough.
+pub fn subclass(trace: &Trace) -> Option<ModuleId> {
+    let attends = |name: &str| name == "torch.nn.functional.multi_head_attention_forward";
+    let call = trace.calls().find_map(|(id, call)| match call.target {
+        Target::Module(module) => {
+            let mut inside = trace.inside(id).map(|(_, call)| &call.target);
+            let owns = !trace.module(module).class.is("torch.nn.MultiheadAttention")
+                && has_parameter(trace, module, "in_proj_weight")
+                && has_parameter(trace, module, "in_proj_bias");
+            let calls = |target: &Target| matches!(target, Target::Function(name) if attends(name));
+            (owns && inside.any(calls)).then_some(module)
+        }
+        _ => None,
+    });
+    call
+}
+
 /// `MultiheadAttention.forward`: `why_not_fast_path`.
 fn attention_fits(trace: &Trace, id: CallId, module: ModuleId) -> bool {
     let tensors = [(0, "query"), (1, "key"), (2, "value")]

@@ -20,16 +20,31 @@ enum Kind {
     Other,
 }
 
-/// The operators on scalars that a line records, by name without `aten::`, in order.
-pub fn scalars(line: &str) -> Vec<&'static str> {
-    let mut reader = Reader {
-        recorded: Vec::new(),
-    };
+/// The operators on scalars that a line records, by name without `aten::`, in order. A product of bare names that
+/// people give sizes is one of sizes outside shapes too where the line has more products than it makes `tensors`.
+pub fn scalars(line: &str, tensors: impl FnOnce() -> usize) -> Vec<&'static str> {
+    let mut reader = Reader::default();
     if let Some(text) = value(line) {
         let expr = expr::parse(text).expr;
         reader.visit(&expr, false);
+        if reader.named > 0 && reader.signs > tensors() {
+            reader = Reader {
+                names_are_sizes: true,
+                ..Reader::default()
+            };
+            reader.visit(&expr, false);
+        }
     }
     reader.recorded
+}
+
+/// Whether an expression is a product of two names or more, each of which people give sizes.
+fn is_product_of_names(expr: &Expr) -> bool {
+    let is_factor = |expr: &Expr| match &expr.kind {
+        ExprKind::Name(name) => is_size_name(name),
+        _ => is_product_of_names(expr),
+    };
+    matches!(&expr.kind, ExprKind::Binary(BinaryOp::Mul, a, b) if is_factor(a) && is_factor(b))
 }
 
 /// The expression that a statement computes.
@@ -46,8 +61,15 @@ fn value(line: &str) -> Option<&str> {
     Some(expr::assigned(line).0)
 }
 
+#[derive(Default)]
 struct Reader {
     recorded: Vec<&'static str>,
+    /// Whether a product of bare names is one of sizes wherever it is written.
+    names_are_sizes: bool,
+    /// How many products there are of such names outside shapes.
+    named: usize,
+    /// How many products outside shapes are not of two numbers.
+    signs: usize,
 }
 
 impl Reader {
@@ -71,7 +93,13 @@ impl Reader {
                 kind
             }
             ExprKind::Binary(op, a, b) => {
+                let names = !in_shape && is_product_of_names(expr);
+                let in_shape = in_shape || names && self.names_are_sizes;
                 let (left, right) = (self.visit(a, in_shape), self.visit(b, in_shape));
+                let of_numbers = |kind| matches!(kind, Kind::Size | Kind::Number);
+                self.named += usize::from(names);
+                let product = *op == BinaryOp::Mul && !in_shape;
+                self.signs += usize::from(product && !(of_numbers(left) && of_numbers(right)));
                 self.binary(*op, left, right)
             }
             ExprKind::IfElse {
@@ -308,7 +336,15 @@ mod tests {
             ("if x.size(0) * 2 == y.size(1):", &[]),
             ("y = self.conv(x, size=x.shape[2:]) == 3", &[]),
         ] {
-            assert_eq!(scalars(line), expected, "{line}");
+            assert_eq!(scalars(line, || 1), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn products_of_names_are_of_sizes_where_the_line_makes_fewer_of_tensors() {
+        let line = "y = x * torch.sigmoid(e / (4 * (e.sum((2, 3)) / (w * h - 1))))";
+        assert_eq!(scalars(line, || 2), ["mul", "sub"]);
+        assert_eq!(scalars(line, || 3), [] as [&str; 0]);
+        assert_eq!(scalars("h = o * torch.tanh(c * h)", || 2), [] as [&str; 0]);
     }
 }

@@ -71,9 +71,9 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
     let mut fused = fused.into_iter().peekable();
     let mut hidden = CallId::new(0);
     let mut lines = trace.lines.iter().peekable();
-    let mut products = trace.products.clone();
-    products.sort_by_key(|(call, _)| *call);
-    let mut products = products.into_iter().peekable();
+    let mut written = trace.products.clone();
+    written.sort_by_key(|(call, _)| *call);
+    let mut written = products.into_iter().peekable();
     let mut nodes = Vec::new();
     for (id, call) in trace.calls() {
         if id < hidden {
@@ -103,7 +103,7 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
                 });
             }
         });
-        while let Some((_, times)) = products.next_if(|(next, _)| *next <= id) {
+        while let Some((_, times)) = written.next_if(|(next, _)| *next <= id) {
             let made = std::iter::repeat_n(
                 Node {
                     kind: SmolStr::new_static("aten::mul"),
@@ -114,11 +114,12 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
             );
             nodes.extend(made);
         }
-        while let Some((_, line)) = lines.next_if(|(first, _)| *first <= id) {
+        while let Some((first, line)) = lines.next_if(|(first, _)| *first <= id) {
             if applied || sizes::is_known(trace, id) {
                 continue;
             }
-            nodes.extend(lines::scalars(line).into_iter().map(|kind| Node {
+            let products = || products(trace, *first);
+            nodes.extend(lines::scalars(line, products).into_iter().map(|kind| Node {
                 kind: format_smolstr!("aten::{kind}"),
                 call: id,
                 role: Role::Scalar { from_line: true },
@@ -149,7 +150,34 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
 
 /// Whether a source line, given with the first call that it makes, is recorded as operators on sizes.
 pub fn computes_with_sizes(trace: &Trace, first: CallId, line: &str) -> bool {
-    !sizes::is_known(trace, first) && !lines::scalars(line).is_empty()
+    let products = || products(trace, first);
+    !sizes::is_known(trace, first) && !lines::scalars(line, products).is_empty()
+}
+
+/// How many products of tensors a line makes whose first call this is: those before the next line of the same forward.
+fn products(trace: &Trace, first: CallId) -> usize {
+    let forward = |id: CallId| {
+        let mut parent = trace.call(id).parent;
+        while let Some(id) = parent {
+            if let Target::Module(_) = trace.call(id).target {
+                break;
+            }
+            parent = trace.call(id).parent;
+        }
+        parent
+    };
+    let own = forward(first);
+    let after = trace.lines.partition_point(|(other, _)| *other <= first);
+    let mut others = trace.lines[after..].iter().map(|(other, _)| *other);
+    let next = others.find(|other| forward(*other) == own);
+    let end = next.map_or(trace.calls.len(), CallId::index);
+    let is_product = |id: CallId| match &trace.call(id).target {
+        Target::Operator(name) => name.trim_end_matches('_') == "aten.mul" && forward(id) == own,
+        _ => false,
+    };
+    (first.index()..end)
+        .filter(|at| is_product(CallId::new(*at)))
+        .count()
 }
 
 /// The names that rules for operators may use: those of every call, and the functions of an

@@ -250,7 +250,8 @@ mod tests {
     /// `torch.einsum(equation, …).stride()` of torch 2.15.0, as the order of the output's dimensions in memory.
     #[test]
     fn outputs_lie_as_the_last_product_wrote_them() {
-        let rows: [(&str, &[&[i64]], &[usize]); 7] = [
+        type Row = (&'static str, &'static [&'static [i64]], &'static [usize]);
+        let rows: [Row; 7] = [
             ("bts,bcs->bct", &[&[2, 5, 6], &[2, 4, 6]], &[0, 1, 2]),
             (
                 "bnij,bjnd->bind",

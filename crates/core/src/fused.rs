@@ -72,7 +72,7 @@ pub fn calls(trace: &Trace, run: Run) -> Vec<Fused> {
 /// so by the `forward` of that class, a fused path may be taken, for which a program does not say enough.
 pub fn subclass(trace: &Trace) -> Option<ModuleId> {
     let attends = |name: &str| name == "torch.nn.functional.multi_head_attention_forward";
-    let call = trace.calls().find_map(|(id, call)| match call.target {
+    trace.calls().find_map(|(id, call)| match call.target {
         Target::Module(module) => {
             let mut inside = trace.inside(id).map(|(_, call)| &call.target);
             let owns = !trace.module(module).class.is("torch.nn.MultiheadAttention")
@@ -82,8 +82,7 @@ pub fn subclass(trace: &Trace) -> Option<ModuleId> {
             (owns && inside.any(calls)).then_some(module)
         }
         _ => None,
-    });
-    call
+    })
 }
 
 /// `MultiheadAttention.forward`: `why_not_fast_path`.

@@ -73,7 +73,7 @@ pub fn graph(trace: &Trace, hooks: bool) -> Result<Vec<Node>, &'static str> {
     let mut lines = trace.lines.iter().peekable();
     let mut written = trace.products.clone();
     written.sort_by_key(|(call, _)| *call);
-    let mut written = products.into_iter().peekable();
+    let mut written = written.into_iter().peekable();
     let mut nodes = Vec::new();
     for (id, call) in trace.calls() {
         if id < hidden {

@@ -100,6 +100,20 @@ fn is_below(path: &str, other: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('.') || other.is_empty() && !rest.is_empty())
 }
 
+/// Whether a view is of what an exporter writes in the place of a change to a part of a tensor: no hook makes it.
+fn is_of_a_scatter(group: &Group<'_>) -> bool {
+    let scatters = [
+        "as_strided_scatter",
+        "diagonal_scatter",
+        "select_scatter",
+        "slice_scatter",
+    ];
+    match group.fx.args.first() {
+        Some(FxArg::Node(name)) => scatters.iter().any(|scatter| name.starts_with(scatter)),
+        _ => false,
+    }
+}
+
 /// How many modules around a view called it, where those are fewer than its scopes. A view of what
 /// was changed in place since is made again where it is used next, and that may be inside the module
 /// that it is handed to; its stack trace is that of the line that made it first.
@@ -130,7 +144,7 @@ fn caller(
         let calls = line.match_indices(module).any(|(at, name)| {
             line[..at].ends_with('.') && line[at + name.len()..].starts_with('(')
         });
-        return (!calls).then_some(frames);
+        return (!calls || is_of_a_scatter(group)).then_some(frames);
     }
     // A forward of a base class is a frame, too, so that counts may agree by chance.
     let file = trace.rsplit("File \"").next()?.split('"').next()?;

@@ -1,6 +1,6 @@
 //! Functions that exporters take apart (`corpus/zoo_dec.py`), styles of models (`corpus/zoo_wide.py`), research code
-//! (`corpus/zoo_res.py`) and architectures of the literature (`corpus/zoo_arch.py`), as programs and as ONNX: whatever a
-//! tool printed for the live model, an answer that calls itself exact is equal.
+//! (`corpus/zoo_res.py`), architectures of the literature (`corpus/zoo_arch.py`) and layouts, sizes and changes in place
+//! (`corpus/zoo_nets.py`), as programs and as ONNX: whatever a tool printed for the live model, an answer that calls itself exact is equal.
 //! The numbers are those of the tools with torch 2.15.0.
 
 #![allow(clippy::unwrap_used)]
@@ -117,6 +117,19 @@ fn architectures() {
             ("raw.onnx", 85),
             ("dyn.onnx", 60),
             ("leg.onnx", 50),
+        ],
+    );
+}
+
+#[test]
+fn layouts_and_sizes() {
+    exact_answers_are_equal(
+        "nets",
+        [
+            ("pt2", 90),
+            ("raw.onnx", 80),
+            ("dyn.onnx", 65),
+            ("leg.onnx", 45),
         ],
     );
 }

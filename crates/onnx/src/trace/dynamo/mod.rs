@@ -120,6 +120,7 @@ pub(super) fn build<'a>(
     builder.trace_mut().views_unknown = lost.views;
     regions::note(&groups, &mut builder.trace_mut().fidelity);
     note_loose(&mut builder, program, &loose);
+    note_folded(&mut builder, program, &inputs);
     let mut assembly = Assembly {
         program,
         builder: &mut builder,
@@ -251,6 +252,20 @@ fn note_loose(builder: &mut TraceBuilder, program: &Program<'_>, loose: &[usize]
                 computing.len(),
                 if computing.len() == 1 { "" } else { "s" },
             ),
+        );
+    }
+}
+
+/// Says that an output is a constant which is no parameter or buffer: the optimizer computed it.
+fn note_folded(builder: &mut TraceBuilder, program: &Program<'_>, inputs: &[signature::Input<'_>]) {
+    let folded = program.outputs.iter().find(|(name, id)| {
+        let is_constant = matches!(program.value(*id).origin, Origin::Initializer(_));
+        is_constant && !inputs.iter().any(|input| input.target == *name)
+    });
+    if let Some((name, _)) = folded {
+        builder.trace_mut().fidelity.note(
+            Level::Reconstructed,
+            format!("the exporter computed the output {name} of weights alone; what made it is not counted"),
         );
     }
 }

@@ -98,7 +98,12 @@ impl Reader {
                 let (left, right) = (self.visit(a, in_shape), self.visit(b, in_shape));
                 let of_numbers = |kind| matches!(kind, Kind::Size | Kind::Number);
                 self.named += usize::from(names);
-                let product = *op == BinaryOp::Mul && !in_shape;
+                // A name times a literal may be a plain number as well.
+                let literal =
+                    |expr: &Expr| matches!(expr.kind, ExprKind::Int(_) | ExprKind::Float(_));
+                let name = |expr: &Expr| matches!(expr.kind, ExprKind::Name(_));
+                let open = literal(a) && name(b) || name(a) && literal(b);
+                let product = *op == BinaryOp::Mul && !in_shape && !open;
                 self.signs += usize::from(product && !(of_numbers(left) && of_numbers(right)));
                 self.binary(*op, left, right)
             }
@@ -345,6 +350,7 @@ mod tests {
         let line = "y = x * torch.sigmoid(e / (4 * (e.sum((2, 3)) / (w * h - 1))))";
         assert_eq!(scalars(line, || 2), ["mul", "sub"]);
         assert_eq!(scalars(line, || 3), [] as [&str; 0]);
+        assert_eq!(scalars("l, step = l * l, step * 2", || 1), [] as [&str; 0]);
         assert_eq!(scalars("h = o * torch.tanh(c * h)", || 2), [] as [&str; 0]);
     }
 }

@@ -289,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn a_product_in_the_line_of_a_view_has_an_operator_of_its_own() {
+        let line = "return rearrange(scores.matmul(v), \"b h s d -> b s (h d)\")";
+        assert_eq!(text("aten.matmul", line), "method_descriptor.matmul");
+        assert_eq!(text("aten._unsafe_view", line), "method_descriptor.reshape");
+    }
+
+    #[test]
     fn lines_tell() {
         assert_eq!(
             text("aten.relu", "return F.relu(input, inplace=self.inplace)"),

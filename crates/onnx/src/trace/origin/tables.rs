@@ -41,7 +41,7 @@ pub const ORIGINS: &[Origin] = &[
         "_unsafe_view",
         METHOD,
         "reshape",
-        &["view", "flatten", "matmul", "contiguous", "unflatten"],
+        &["view", "flatten", "contiguous", "unflatten"],
     ),
     origin("add", METHOD, "add", &["add_"]),
     origin("alias", WRAPPER, "__getitem__", &["detach"]),

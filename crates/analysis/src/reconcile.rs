@@ -5,6 +5,7 @@
 //! one that assumes least comes first.
 
 use modelcost_core::convention::{Convention, Unit};
+use modelcost_core::fidelity::Level;
 use serde::Serialize;
 
 use crate::figure::Figure;
@@ -37,6 +38,8 @@ pub struct Reading {
     pub why: String,
     /// Parameters under this convention.
     pub params: Option<u128>,
+    /// How far the value can be trusted.
+    pub fidelity: Level,
 }
 
 /// The answer about one figure.
@@ -84,6 +87,7 @@ impl Reading {
             why: why(&value.convention, &changes, params_off),
             changes,
             params: value.params,
+            fidelity: value.fidelity,
         }
     }
 

@@ -183,7 +183,12 @@ pub fn parse_config(text: &str) -> (Partial, Vec<Diagnostic>) {
         let section = value.span();
         let parsed = match name {
             "budget" => {
-                budgets(value, "", &mut partial.budgets, &mut diagnostics);
+                let mut read = Budgets {
+                    text,
+                    lines: &mut partial.budgets,
+                    diagnostics: &mut diagnostics,
+                };
+                read.section(value, "", key.span());
                 continue;
             }
             "convention" | "hints" | "code_lens" | "codeLens" | "compare" | "dims" => {
@@ -231,29 +236,73 @@ fn merge(into: &mut Partial, given: Partial) {
     }
 }
 
-fn budgets(
-    value: &toml::Spanned<toml::de::DeValue<'_>>,
-    prefix: &str,
-    out: &mut Vec<(String, String)>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    use toml::de::DeValue;
-    let entries = match value.get_ref() {
-        DeValue::Table(entries) => entries,
-        DeValue::String(limit) => return out.push((prefix.into(), limit.to_string())),
-        DeValue::Integer(limit) => return out.push((prefix.into(), limit.to_string())),
-        DeValue::Float(limit) => return out.push((prefix.into(), limit.to_string())),
-        _ => {
-            let message = "a budget is a number such as \"600M\"";
-            return diagnostics.push(Diagnostic::error(message, value.span()));
-        }
-    };
-    for (key, value) in entries {
-        let path = match prefix {
-            "" => key.get_ref().to_string(),
-            prefix => format!("{prefix}.{}", key.get_ref()),
+/// Reads the `[budget]` section; a line that is none is said where it stands.
+struct Budgets<'a> {
+    text: &'a str,
+    lines: &'a mut Vec<(String, String)>,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Budgets<'_> {
+    fn section(
+        &mut self,
+        value: &toml::Spanned<toml::de::DeValue<'_>>,
+        path: &str,
+        first: Range<usize>,
+    ) {
+        use toml::de::DeValue;
+        let limit = match value.get_ref() {
+            DeValue::Table(entries) => {
+                for (key, value) in entries {
+                    let own = key.get_ref();
+                    let path = match path {
+                        "" => own.to_string(),
+                        path => format!("{path}.{own}"),
+                    };
+                    let first = match path.contains('.') {
+                        true => first.clone(),
+                        false => key.span(),
+                    };
+                    self.section(value, &path, first);
+                }
+                return;
+            }
+            DeValue::String(limit) => limit.to_string(),
+            DeValue::Integer(limit) => limit.to_string(),
+            DeValue::Float(limit) => limit.to_string(),
+            _ => {
+                let message = "a budget is a number such as \"600M\"";
+                self.diagnostics
+                    .push(Diagnostic::error(message, value.span()));
+                return;
+            }
         };
-        budgets(value, &path, out, diagnostics);
+        self.line(path, limit, first, value.span());
+    }
+
+    /// One budget; `first` is where its key, or the first word of it, stands.
+    fn line(&mut self, path: &str, limit: String, first: Range<usize>, value: Range<usize>) {
+        let (place, error) = match Budget::parse(path, &limit) {
+            Ok(budget) => {
+                // A path is a table of one's own, which is looked for when it is used.
+                let name = budget.convention.filter(|name| !name.ends_with(".toml"));
+                if let Some(mut unknown) =
+                    name.and_then(|name| unknown_convention(&name, first.clone()))
+                {
+                    // The mend is for the name, and a key in quotes is more than that.
+                    let is_name = |text: &str| !text.starts_with(['"', '\'']);
+                    unknown
+                        .suggestion
+                        .take_if(|_| !self.text.get(first).is_some_and(is_name));
+                    self.diagnostics.push(unknown);
+                }
+                return self.lines.push((path.into(), limit));
+            }
+            Err(error @ BudgetError::Key(_)) => (first, error),
+            Err(error @ BudgetError::Limit(_)) => (inside_quotes(self.text, value), error),
+        };
+        self.diagnostics
+            .push(Diagnostic::error(error.to_string(), place));
     }
 }
 
@@ -287,5 +336,38 @@ fn inside_quotes(text: &str, span: Range<usize>) -> Range<usize> {
     match text.get(span.clone()) {
         Some(raw) if raw.len() >= 2 && raw.starts_with(['"', '\'']) => span.start + 1..span.end - 1,
         _ => span,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a file, with the text that it is said of.
+    fn said(text: &str) -> Vec<(String, &str)> {
+        let (_, diagnostics) = parse_config(text);
+        let said = diagnostics.into_iter().map(|diagnostic| {
+            let place = diagnostic.span.unwrap_or(0..0);
+            (diagnostic.message, &text[place])
+        });
+        said.collect()
+    }
+
+    #[test]
+    fn budgets_are_checked_where_they_stand() {
+        for (line, message, place) in [
+            ("count = \"many\"", "'many' is not a figure", "many"),
+            ("counts = \"1M\"", "'counts' is not a budget", "counts"),
+            ("a.counts = \"1M\"", "'a.counts' is not a budget", "a"),
+            ("count = [1]", "a budget is a number", "[1]"),
+        ] {
+            let text = format!("[budget]\n{line}\nparams = \"5M\"\n");
+            let found = said(&text);
+            assert_eq!(found.len(), 1, "{line}");
+            assert!(found[0].0.starts_with(message), "{}", found[0].0);
+            assert_eq!(found[0].1, place);
+            let (settings, _) = parse_config(&text);
+            assert_eq!(settings.budgets, [("params".into(), "5M".into())]);
+        }
     }
 }

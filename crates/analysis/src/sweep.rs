@@ -6,6 +6,7 @@
 
 use modelcost_core::convention::{Convention, Options};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Fidelity;
 use modelcost_core::report::Report;
 use modelcost_core::trace::Trace;
 
@@ -33,6 +34,8 @@ pub struct Sweep {
     pub points: Vec<Point>,
     /// The model and its report with the axes left free, where that says the same as the points.
     pub symbolic: Option<(Trace, Report)>,
+    /// How far the counts can be trusted: all that is said of any of them.
+    pub fidelity: Fidelity,
 }
 
 impl Sweep {
@@ -53,19 +56,31 @@ pub fn sweep(axes: &[Axis], read: &ReadAt<'_>, convention: &dyn Convention) -> S
         let ends = [grid.first(), grid.last()];
         ends.into_iter().flatten().all(|at| {
             let concrete = count(at, read, convention);
-            concrete.is_ok_and(|concrete| substitute(report, at) == Some(concrete))
+            concrete.is_ok_and(|(concrete, _)| substitute(report, at) == Some(concrete))
         })
     });
+    let mut fidelity = match &symbolic {
+        Some((_, report)) => report.fidelity.clone(),
+        None => Fidelity::default(),
+    };
     let points = grid.into_iter().map(|at| {
         let known = symbolic
             .as_ref()
             .and_then(|(_, report)| substitute(report, &at));
-        let count = known.map_or_else(|| count(&at, read, convention), Ok);
+        let count = known.map_or_else(
+            || {
+                let (count, said) = count(&at, read, convention)?;
+                fidelity.merge(&said);
+                Ok(count)
+            },
+            Ok,
+        );
         Point { at, count }
     });
     Sweep {
         points: points.collect(),
         symbolic,
+        fidelity,
     }
 }
 
@@ -98,7 +113,7 @@ fn count(
     at: &[(String, u64)],
     read: &ReadAt<'_>,
     convention: &dyn Convention,
-) -> Result<Dim, String> {
+) -> Result<(Dim, Fidelity), String> {
     let sizes = at
         .iter()
         .map(|(name, size)| (name.clone(), Dim::from(*size)));
@@ -109,7 +124,7 @@ fn count(
     let cost = report
         .count
         .ok_or_else(|| format!("{} counts parameters only", convention.info().identity()))?;
-    Ok(cost.count().clone())
+    Ok((cost.count().clone(), report.fidelity))
 }
 
 fn grid(axes: &[Axis]) -> Vec<Vec<(String, u64)>> {

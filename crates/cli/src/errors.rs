@@ -1,18 +1,19 @@
 //! Errors as people see them: the file, the place underlined, what is wrong, and the mend.
 
+use std::io::Write as _;
 use std::ops::Range;
 use std::path::Path;
-use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use modelcost_reader::{Diagnostic, OpenError, Severity};
 
-/// Why a command gave no answer.
+/// Why a command gave no plain answer.
 #[derive(Debug)]
-pub struct Failed {
-    /// The rendered messages.
-    message: String,
-    status: u8,
+pub enum Failed {
+    /// Bad input or usage: the rendered messages, status 2.
+    Input(String),
+    /// A check that failed: its verdicts, which are an answer as well, status 1.
+    Check(String),
 }
 
 impl Failed {
@@ -21,27 +22,23 @@ impl Failed {
         let report = &[Level::ERROR
             .primary_title(message.into())
             .elements(std::iter::empty::<annotate_snippets::Element>())];
-        Failed {
-            message: Renderer::styled().render(report),
-            status: 2,
-        }
+        Failed::Input(Renderer::styled().render(report))
     }
 
     /// Bad input with a place in a text.
     pub fn at(message: &str, path: &Path, text: &str, span: Range<usize>) -> Failed {
         let diagnostic = Diagnostic::error(message, span);
-        Failed {
-            message: render(&diagnostic, path, Some(text)),
-            status: 2,
-        }
+        Failed::Input(render(&diagnostic, path, Some(text)))
+    }
+
+    /// A sentence about a file, without a place in it.
+    pub fn in_file(path: &Path, error: impl std::fmt::Display) -> Failed {
+        Failed::about(path, &Diagnostic::without_place(error.to_string()))
     }
 
     /// A message about a file.
     pub fn about(path: &Path, diagnostic: &Diagnostic) -> Failed {
-        Failed {
-            message: render(diagnostic, path, None),
-            status: 2,
-        }
+        Failed::Input(render(diagnostic, path, None))
     }
 
     /// A file that could not be read.
@@ -51,33 +48,13 @@ impl Failed {
             .iter()
             .map(|diagnostic| render(diagnostic, &error.path, error.text.as_deref()))
             .collect();
-        Failed {
-            message: messages.join("\n\n"),
-            status: 2,
-        }
+        Failed::Input(messages.join("\n\n"))
     }
+}
 
-    /// A check that failed: its verdicts, on standard output, status 1.
-    pub fn check(verdicts: impl Into<String>) -> Failed {
-        Failed {
-            message: verdicts.into(),
-            status: 1,
-        }
-    }
-
-    /// Writes the message: errors to standard error, verdicts to standard output.
-    pub fn print(&self) {
-        if self.status == 1 {
-            anstream::print!("{}", self.message);
-        } else {
-            anstream::eprintln!("{}", self.message);
-        }
-    }
-
-    /// The program's exit status.
-    pub fn status(&self) -> ExitCode {
-        ExitCode::from(self.status)
-    }
+/// Says something on standard error, if anybody listens.
+pub fn say(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{}", message.trim_end());
 }
 
 /// One message with its place in the text.

@@ -7,7 +7,7 @@ mod program;
 
 use std::process::Command;
 
-use program::{json, root, run, stdout};
+use program::{Folder, errors, json, root, run, stdout};
 
 /// `modelcost reconcile --table docs/papers.csv --format markdown > docs/papers.md` renews it.
 #[test]
@@ -23,7 +23,8 @@ fn the_page_of_papers_is_current() {
 /// README.md of ptflops prints what 0.7.5 counts with its two backends.
 #[test]
 fn a_table_is_explained_by_one_convention() {
-    let table = std::env::temp_dir().join("modelcost-table-test.csv");
+    let folder = Folder::new("figures");
+    let table = folder.join("table.csv");
     let examples = root().join("examples");
     let model = |name: &str| examples.join(name).display().to_string();
     let text = format!(
@@ -129,85 +130,34 @@ fn the_report_is_one_page() {
     assert!(page.contains("encoder_layer_0.self_attention MultiheadAttention: "));
 }
 
-/// A folder that is gone afterwards.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("modelcost-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// torchinfo 1.8.0 prints 714.68 M for AlexNet; one with wider layers has 18,106,544 more.
-#[test]
-fn a_baseline_shows_which_layers_changed() {
-    let folder = Folder::new("baseline");
-    let alexnet = std::fs::read_to_string(root().join("examples/alexnet.toml")).unwrap();
-    let old = folder.write("old.toml", &alexnet);
-    let wider = alexnet
-        .replace("192", "200")
-        .replace("4096, 1000", "4096, 2000");
-    let new = folder.write("new.toml", &wider);
-    let printed = stdout(&["-c", "torchinfo", &old, "--format", "json"]);
-    let baseline = folder.write("old.json", &printed);
-
-    let same = run(&["check", &old, "--baseline", &baseline]);
-    assert_eq!(same.status.code(), Some(0));
-    let more = run(&["check", &new, "--baseline", &baseline]);
-    assert_eq!(more.status.code(), Some(1));
-    let text = String::from_utf8(more.stdout).unwrap();
-    assert!(text.contains("18,106,544 more than before"), "{text}");
-    assert!(
-        text.contains("features.3: 224,088,768 → 233,425,800"),
-        "{text}"
-    );
-    let github = run(&["check", &new, "--baseline", &baseline, "-f", "github"]);
-    let text = String::from_utf8(github.stdout).unwrap();
-    assert!(text.contains("%0Afeatures.3: "), "{text}");
-    let larger = run(&["check", &old, "--baseline", &baseline, "--batch", "2"]);
-    let text = String::from_utf8(larger.stdout).unwrap();
-    assert!(text.contains("(then at input 1×3×224×224)"), "{text}");
-
-    // What does not compare is refused.
-    let unlike = run(&["check", &new, "--baseline", &baseline, "-c", "thop"]);
-    assert_eq!(unlike.status.code(), Some(2));
-    let text = String::from_utf8(unlike.stderr).unwrap();
-    assert!(text.contains("was counted under torchinfo@1.8.0"), "{text}");
-    let both = run(&["check", &old, &new, "--baseline", &baseline]);
-    assert_eq!(both.status.code(), Some(2));
-    let symbolic = folder.write("s.json", &printed.replace("714682664", "\"12*batch\""));
-    let unbound = run(&["check", &old, "--baseline", &symbolic]);
-    let text = String::from_utf8(unbound.stderr).unwrap();
-    assert!(
-        text.contains("12*batch") && text.contains("--dim"),
-        "{text}"
-    );
-}
-
 #[test]
 fn tables_of_figures_say_which_line_is_wrong() {
     let folder = Folder::new("table");
     let model = root().join("examples/alexnet.toml").display().to_string();
-    let table = |rows: &str| folder.write("t.csv", &format!("model,reported,unit\n{rows}"));
+    let table = |rows: &str| folder.write("t.csv", format!("model,reported,unit\n{rows}"));
     let wrong = table(&format!("{model},0.71G,MAC\n{model},many,FLOP\n"));
     let output = run(&["reconcile", "--table", &wrong]);
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("t.csv:3: 'many' is not a figure"), "{text}");
+    for (row, expected) in [
+        ("", "has no rows"),
+        (
+            model.as_str(),
+            "t.csv:2: the model or its figure is missing",
+        ),
+        ("a,1G,MAC,more", "t.csv:2: too many columns"),
+    ] {
+        let text = errors(&run(&["reconcile", "--table", &table(row)]));
+        assert!(text.contains(expected), "{row}: {text}");
+    }
+    // The guide's example: a row may end early.
+    let short = folder.write(
+        "s.csv",
+        format!("# model, figure, unit\n{model}, 0.71G, MAC\n{model}, 714M\n"),
+    );
+    let answer = json(&["reconcile", "--table", &short]);
+    assert_eq!(answer["explained"], serde_json::json!([0, 1]));
     let right = table(&format!("{model},0.71G,MAC\n"));
     let page = stdout(&["reconcile", "--table", &right, "-f", "markdown"]);
     assert!(page.starts_with("# Reported figures\n"), "{page}");

@@ -30,7 +30,7 @@ pub enum OnnxError {
         left: u64,
     },
     /// The bytes are not what protobuf allows there.
-    #[error("not a valid ONNX file: {what} at byte {offset}")]
+    #[error("not a valid ONNX file: {what} at byte {offset}; copy or export the file again")]
     Malformed {
         /// What is wrong.
         what: &'static str,

@@ -24,6 +24,9 @@ pub enum Kind {
 const KINDS: &str = "modelcost reads TOML specs (.toml), ONNX (.onnx, .onnxtxt), PyTorch programs (.pt2) and \
                      checkpoints (.pt, .pth, .ckpt, .safetensors)";
 
+/// How much of a file is looked at: longer than the comment above most specs.
+const HEAD: u64 = 4096;
+
 /// Finds out what a file is.
 ///
 /// # Errors
@@ -49,7 +52,7 @@ pub fn detect(path: &Path) -> Result<Kind, Box<Diagnostic>> {
             .into());
     }
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut head));
+    let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     read.map_err(|error| Diagnostic::without_place(format!("the file cannot be read: {error}")))?;
     of(path, &head).ok_or_else(|| {
         Diagnostic::without_place("this is no model file of a known kind")
@@ -91,8 +94,28 @@ fn by_content(head: &[u8]) -> Option<Kind> {
         // safetensors: the length of a JSON header, then the header.
         [_, _, _, _, _, 0, 0, 0, b'{', ..] => Some(Kind::Checkpoint),
         [b'<', ..] => Some(Kind::OnnxText),
+        _ if begins_as_toml(head) => Some(Kind::Spec),
         _ => None,
     }
+}
+
+/// Whether the first line that is no comment is a table's head or a key with its value.
+fn begins_as_toml(head: &[u8]) -> bool {
+    let text = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(head);
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut lines = lines.skip_while(|line| line.is_empty() || line.starts_with(b"#"));
+    let is_key = |key: &[u8]| {
+        let is_bare = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.\"' ".contains(byte);
+        !key.is_empty() && key.iter().all(is_bare)
+    };
+    lines.next().is_some_and(|line| {
+        let uncommented = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let head = uncommented.trim_ascii().strip_prefix(b"[");
+        let value_at = line.iter().position(|byte| *byte == b'=');
+        head.and_then(|head| head.strip_suffix(b"]"))
+            .is_some_and(is_key)
+            || value_at.is_some_and(|at| is_key(&line[..at]))
+    })
 }
 
 #[cfg(test)]
@@ -111,5 +134,26 @@ mod tests {
         );
         assert_eq!(of(Path::new("model"), b"hello"), None);
         assert_eq!(of(Path::new("net.TOML"), b"[model]"), Some(Kind::Spec));
+    }
+
+    #[test]
+    fn specs_are_told_without_a_name() {
+        for text in [
+            "[model]\nname = 'a'\n",
+            "\u{feff}# a comment\r\n\r\n[model] # the model\r\n",
+            "model.name = \"net\"\n",
+        ] {
+            assert_eq!(of(Path::new("-"), text.as_bytes()), Some(Kind::Spec));
+        }
+        for text in [
+            "hello",
+            "{\"a\": 1}",
+            "[1, 2]",
+            "x(a) = 1",
+            "# only this",
+            "= 1",
+        ] {
+            assert_eq!(of(Path::new("-"), text.as_bytes()), None, "{text}");
+        }
     }
 }

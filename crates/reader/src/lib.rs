@@ -2,8 +2,10 @@
 
 mod bind;
 mod detect;
+mod piped;
 mod pytorch;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use smol_str::SmolStr;
 
 pub use detect::{Kind, detect};
 pub use modelcost_checkpoint as checkpoint;
+pub use piped::{forget as forget_pipes, is_pipe};
 
 /// What is said beside the file: sizes of its free dimensions and of its inputs.
 #[derive(Clone, Debug, Default)]
@@ -142,8 +145,33 @@ pub fn open(path: &Path, options: &Options) -> Result<Model, OpenError> {
     }
 }
 
-/// Reads a model file or a checkpoint.
+/// Reads a model file or a checkpoint; `-` is what comes through standard input.
 pub fn open_any(path: &Path, options: &Options) -> Result<Opened, OpenError> {
+    let file = file(path)?;
+    // What came through a pipe goes by the name that it was asked for.
+    match open_file(&file, options) {
+        Ok(Opened::Model(mut model)) => {
+            let copy = file.file_stem().map(|stem| stem.to_string_lossy());
+            if *file != *path && copy.is_some_and(|copy| model.trace.name == copy) {
+                model.trace.name = "model".into();
+            }
+            model.path = path.into();
+            Ok(Opened::Model(model))
+        }
+        Ok(checkpoint) => Ok(checkpoint),
+        Err(error) => Err(OpenError {
+            path: path.into(),
+            ..error
+        }),
+    }
+}
+
+/// The file that holds what is at a path: itself, or a copy of what comes through a pipe.
+pub fn file(path: &Path) -> Result<Cow<'_, Path>, OpenError> {
+    piped::file(path).map_err(|diagnostic| OpenError::new(path, *diagnostic))
+}
+
+fn open_file(path: &Path, options: &Options) -> Result<Opened, OpenError> {
     let kind = detect(path).map_err(|diagnostic| OpenError::new(path, *diagnostic))?;
     let model = match kind {
         Kind::Spec => open_spec(path, options)?,
@@ -221,57 +249,64 @@ fn trace_spec(path: &Path, text: String, options: &Options) -> Result<Model, Ope
 }
 
 fn open_onnx(path: &Path, options: &Options) -> Result<Model, OpenError> {
-    let fail = |error: modelcost_onnx::OnnxError| OpenError::new(path, without_file(&error, path));
-    let mut bindings = modelcost_onnx::infer::Options {
-        dims: options
-            .dims
-            .iter()
-            .map(|(name, size)| (name.clone(), size.clone()))
-            .collect(),
-        ..Default::default()
-    };
-    if !options.inputs.is_empty() || options.batch.is_some() {
-        let inputs = modelcost_onnx::shapes(path, &Default::default())
-            .map_err(fail)?
-            .inputs;
-        let mut names = inputs
-            .iter()
-            .map(|input| SmolStr::from(input.name.as_str()));
-        for (name, shape) in &options.inputs {
-            let Some(name) = name.clone().or_else(|| names.next()) else {
-                let diagnostic =
-                    Diagnostic::without_place("more shapes are given than the model has inputs");
-                return Err(OpenError::new(path, diagnostic));
-            };
-            // The last shape given for an input is meant.
-            bindings.inputs.retain(|(other, _)| *other != name);
-            bindings.inputs.push((name, shape.clone()));
-        }
-        if let Some(batch) = &options.batch {
-            for input in &inputs {
-                let given = bindings
-                    .inputs
-                    .iter()
-                    .any(|(name, _)| name == input.name.as_str());
-                if let Some(shape) = input
-                    .shape
-                    .as_ref()
-                    .filter(|shape| !shape.is_empty() && !given)
-                {
-                    let mut shape = shape.clone();
-                    shape[0] = batch.clone();
-                    bindings.inputs.push((input.name.as_str().into(), shape));
-                }
-            }
-        }
-    }
-    let trace = modelcost_onnx::read_path(path, &bindings).map_err(fail)?;
+    let bindings = onnx_bindings(path, options)?;
+    let trace = modelcost_onnx::read_path(path, &bindings)
+        .map_err(|error| OpenError::new(path, without_file(&error, path)))?;
     Ok(Model {
         path: path.into(),
         trace,
         text: None,
         budget: Vec::new(),
     })
+}
+
+/// What is said beside an ONNX file, as its reader takes it: every shape under its input's name.
+pub fn onnx_bindings(
+    path: &Path,
+    options: &Options,
+) -> Result<modelcost_onnx::infer::Options, OpenError> {
+    let dims = options.dims.iter();
+    let mut bindings = modelcost_onnx::infer::Options {
+        dims: dims
+            .map(|(name, size)| (name.clone(), size.clone()))
+            .collect(),
+        ..Default::default()
+    };
+    if options.inputs.is_empty() && options.batch.is_none() {
+        return Ok(bindings);
+    }
+    let inputs = modelcost_onnx::shapes(path, &Default::default())
+        .map_err(|error| OpenError::new(path, without_file(&error, path)))?
+        .inputs;
+    let mut names = inputs
+        .iter()
+        .map(|input| SmolStr::from(input.name.as_str()));
+    for (name, shape) in &options.inputs {
+        let Some(name) = name.clone().or_else(|| names.next()) else {
+            let diagnostic =
+                Diagnostic::without_place("more shapes are given than the model has inputs");
+            return Err(OpenError::new(path, diagnostic));
+        };
+        // The last shape given for an input is meant.
+        bindings.inputs.retain(|(other, _)| *other != name);
+        bindings.inputs.push((name, shape.clone()));
+    }
+    let Some(batch) = &options.batch else {
+        return Ok(bindings);
+    };
+    for input in &inputs {
+        let given = bindings
+            .inputs
+            .iter()
+            .any(|(name, _)| name == input.name.as_str());
+        let own = input.shape.as_ref().filter(|shape| !shape.is_empty());
+        if let Some(shape) = own.filter(|_| !given) {
+            let mut shape = shape.clone();
+            shape[0] = batch.clone();
+            bindings.inputs.push((input.name.as_str().into(), shape));
+        }
+    }
+    Ok(bindings)
 }
 
 /// A reader's message without the path, which is shown beside it.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use modelcost_core::convention::{Convention, Info, Options, Standing, Unit};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
 use modelcost_core::report::{Entry, Report};
 use modelcost_core::trace::{CallId, ModuleId, Target, Trace};
 
@@ -25,6 +26,8 @@ pub struct Value {
     pub surprise: u32,
     /// Parameters under the convention.
     pub params: Option<u128>,
+    /// How far it can be trusted.
+    pub fidelity: Level,
 }
 
 /// The numbers of a model in given circumstances, under each convention that counts operations.
@@ -94,6 +97,7 @@ fn values_of(
                     + left_out.surprise()
                     + if training { 8 } else { 0 },
                 params,
+                fidelity: report.fidelity.level,
             });
         }
     }

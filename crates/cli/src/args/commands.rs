@@ -184,12 +184,12 @@ pub struct MemoryArgs {
     pub chip: Option<String>,
 
     /// A table of further chips (TOML, [[chip]])
-    #[arg(long)]
+    #[arg(long, requires = "chip")]
     pub chips: Option<PathBuf>,
 
-    /// The element type whose peak rate the roofline uses
-    #[arg(long, default_value = "float16")]
-    pub dtype: String,
+    /// The element type whose peak rate the roofline uses; float16 if left out
+    #[arg(long, requires = "chip")]
+    pub dtype: Option<String>,
 
     /// The convention whose operations the roofline uses
     #[arg(short, long, default_value = "torch")]
@@ -205,7 +205,7 @@ pub struct MemoryArgs {
 
 #[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// The model files
+    /// The model files, or patterns such as 'models/*.toml'
     #[arg(required = true)]
     pub models: Vec<PathBuf>,
 

@@ -4,7 +4,10 @@ mod commands;
 mod formats;
 mod read;
 
-use clap::{Parser, Subcommand};
+use std::path::Path;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use modelcost_core::convention::closest;
 
 pub use commands::{
     CheckArgs, CompareArgs, ConventionsArgs, ConvertArgs, CountArgs, ExplainArgs, MemoryArgs,
@@ -73,5 +76,18 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Write the manual page (troff) to standard output
-    Man,
+    Man {
+        /// The page of this command, such as `compare`
+        command: Option<String>,
+    },
+}
+
+/// The command that is meant by a word that is no file.
+pub fn misspelt_command(word: &str) -> Option<String> {
+    if Path::new(word).exists() {
+        return None;
+    }
+    let program = Cli::command();
+    let names = program.get_subcommands().map(clap::Command::get_name);
+    closest(word, names).map(str::to_owned)
 }

@@ -8,14 +8,16 @@ use modelcost_analysis::budget::{Baseline, Budget, BudgetError, Change, Quantity
 use modelcost_analysis::settings::{CONFIG_FILE, Partial, parse_config};
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Level;
 use modelcost_reader::{Model, Opened, no_graph, open_any};
 use serde::Serialize;
 
-use super::convention;
 use super::explain::count;
+use super::{convention, expand};
 use crate::args::{CheckArgs, CheckFormat};
 use crate::errors::Failed;
-use crate::render::{json_text, path_text};
+use crate::files::read_text;
+use crate::render::{fidelity_word, json_text, path_text};
 use crate::units::grouped;
 
 /// One budget against one model.
@@ -27,6 +29,7 @@ struct Verdict {
     limit: u128,
     value: Option<Dim>,
     ok: bool,
+    fidelity: Level,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<Change>,
     message: String,
@@ -42,13 +45,14 @@ struct Document<'a> {
 pub fn run(args: &CheckArgs) -> Result<String, Failed> {
     let options = args.read.options().map_err(Failed::input)?;
     let baseline = args.baseline.as_deref().map(Earlier::read).transpose()?;
-    if baseline.is_some() && args.models.len() > 1 {
+    let paths = expand(&args.models)?;
+    if baseline.is_some() && paths.len() > 1 {
         return Err(Failed::input(
             "--baseline is the answer for one model; check each against its own",
         ));
     }
     let mut verdicts = Vec::new();
-    for path in &args.models {
+    for path in &paths {
         let settings = settings_for(path)?;
         let default = args
             .convention
@@ -109,7 +113,7 @@ pub fn run(args: &CheckArgs) -> Result<String, Failed> {
     if ok {
         Ok(text)
     } else {
-        Err(Failed::check(text))
+        Err(Failed::Check(text))
     }
 }
 
@@ -172,6 +176,7 @@ fn of_checkpoint(path: &Path, params: u128, budget: &Budget) -> Verdict {
         ),
         value: Some(value),
         ok,
+        fidelity: Level::Exact,
         changes: Vec::new(),
     }
 }
@@ -190,8 +195,9 @@ fn verdict(model: &Model, convention: &dyn Convention, budget: &Budget) -> Resul
             (
                 ok,
                 format!(
-                    "{} {unit} under {identity}, {word} the budget of {}",
+                    "{} {unit} under {identity}{}, {word} the budget of {}",
                     grouped(value),
+                    trusted(report.fidelity.level),
                     budget.limit
                 ),
             )
@@ -211,9 +217,18 @@ fn verdict(model: &Model, convention: &dyn Convention, budget: &Budget) -> Resul
         limit: budget.limit.value(),
         value,
         ok,
+        fidelity: report.fidelity.level,
         changes: Vec::new(),
         message,
     })
+}
+
+/// How far a number can be trusted, where that is not all the way.
+fn trusted(level: Level) -> String {
+    match level {
+        Level::Exact => String::new(),
+        level => format!(" ({})", fidelity_word(level)),
+    }
 }
 
 /// An answer that was printed earlier.
@@ -228,12 +243,10 @@ struct Earlier {
 
 impl Earlier {
     fn read(path: &Path) -> Result<Earlier, Failed> {
-        let fail = |what: String| Failed::input(format!("{}: {what}", path.display()));
+        let fail = |what: String| Failed::in_file(path, what);
         let mend = "write a baseline with: modelcost MODEL --format json > baseline.json";
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
-        let json: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| fail(format!("{error}; {mend}")))?;
+        let json: serde_json::Value = serde_json::from_str(&read_text(path)?)
+            .map_err(|error| fail(format!("{error}; {mend}")))?;
         if let Some(count) = json["total"]["count"].as_str() {
             return Err(fail(format!(
                 "its count is {count}, which is no number to compare with; write the baseline \
@@ -322,9 +335,10 @@ fn against(
                 Ordering::Greater => format!("{} more than", grouped(&(now - before).into())),
             };
             let now_text = grouped(&now.into());
+            let trusted = trusted(report.fidelity.level);
             (
                 now <= before,
-                format!("{now_text} {unit} under {identity}, {compared} before"),
+                format!("{now_text} {unit} under {identity}{trusted}, {compared} before"),
             )
         }
         None => (
@@ -342,6 +356,7 @@ fn against(
         limit: before.into(),
         value,
         ok,
+        fidelity: report.fidelity.level,
         changes,
         message,
     })
@@ -410,8 +425,7 @@ fn settings_for(model: &Path) -> Result<Partial, Failed> {
     else {
         return Ok(Partial::default());
     };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
+    let text = read_text(&path)?;
     let (settings, diagnostics) = parse_config(&text);
     match diagnostics.into_iter().next() {
         None => Ok(settings),

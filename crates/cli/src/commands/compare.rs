@@ -1,6 +1,6 @@
 //! Every convention side by side, for one model or many.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use modelcost_core::convention::{Convention, Failure, Options, Unit};
@@ -10,12 +10,13 @@ use modelcost_core::report::Report;
 use modelcost_reader::Options as ReadOptions;
 use serde::Serialize;
 
-use super::{chosen_conventions, open};
+use super::{chosen_conventions, expand, open};
 use crate::args::{Column, CompareArgs, CompareFormat, Units};
 use crate::errors::Failed;
 use crate::parallel;
-use crate::render::{csv_line, json_text, markdown_table};
+use crate::render::{csv_line, fidelity_word, json_text, legend, mark, markdown_table};
 use crate::units::{self, grouped};
+use crate::width::{of_terminal, width};
 
 /// One convention's answer for one model.
 #[derive(Serialize)]
@@ -79,32 +80,14 @@ pub fn run(args: &CompareArgs) -> Result<String, Failed> {
         }
         CompareFormat::Table => {
             let mut out = table(&heads, &right, rows.iter().map(cells));
-            out += &legend(&rows);
+            let counted = rows.iter().filter(|row| row.failure.is_none());
+            out += &legend(counted.map(|row| row.fidelity));
             if paths.len() == 1 && !columns.contains(&Column::Params) {
                 out += &parameters(&rows);
             }
             out
         }
     })
-}
-
-/// The files that patterns name; a path without a pattern stands for itself.
-fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
-    let mut out = Vec::new();
-    for pattern in patterns {
-        let text = pattern.to_string_lossy();
-        if !text.contains(['*', '?', '[']) || pattern.exists() {
-            out.push(pattern.clone());
-            continue;
-        }
-        let found = glob::glob(&text).map_err(|error| Failed::input(format!("{text}: {error}")))?;
-        let before = out.len();
-        out.extend(found.flatten());
-        if out.len() == before {
-            return Err(Failed::input(format!("no file fits {text}")));
-        }
-    }
-    Ok(out)
 }
 
 fn rows_of(
@@ -159,7 +142,7 @@ fn columns(args: &CompareArgs, models: usize) -> Vec<Column> {
     let mut out = vec![Column::Convention, Column::Count];
     // On a narrow terminal the reasons need the room; the parameters are told below.
     let is_table = args.format == CompareFormat::Table;
-    if !is_table || terminal_width() >= WIDE {
+    if !is_table || of_terminal() >= WIDE {
         out.extend([Column::Scaled, Column::Params]);
     }
     out.push(Column::Why);
@@ -213,11 +196,7 @@ fn cell(column: Column, row: &Row, units: Units, with_unit: bool) -> String {
         Column::Model => row.model.clone(),
         Column::Convention => row.convention.clone(),
         Column::Count => {
-            let mark = match row.fidelity {
-                Level::Exact => "",
-                Level::Reconstructed => " ~",
-                Level::Partial => " ?",
-            };
+            let mark = mark(row.fidelity);
             match (&row.failure, &row.count) {
                 (Some(_), _) => "fails".into(),
                 (None, Some(count)) => match row.unit.filter(|_| with_unit) {
@@ -237,7 +216,7 @@ fn cell(column: Column, row: &Row, units: Units, with_unit: bool) -> String {
         Column::Unit => row.unit.map_or("–".into(), |unit| unit.to_string()),
         Column::Params => number(&row.params),
         Column::Trainable => number(&row.trainable_params),
-        Column::Fidelity => format!("{:?}", row.fidelity).to_lowercase(),
+        Column::Fidelity => fidelity_word(row.fidelity).into(),
         Column::Why => row.failure.clone().unwrap_or_else(|| row.why.clone()),
     }
 }
@@ -247,7 +226,7 @@ fn table(heads: &[&str], right: &[bool], rows: impl Iterator<Item = Vec<String>>
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(terminal_width());
+    table.set_width(of_terminal());
     let line = |cells: Vec<String>| -> Vec<Cell> {
         let align = |right: &bool| {
             if *right {
@@ -269,29 +248,6 @@ fn table(heads: &[&str], right: &[bool], rows: impl Iterator<Item = Vec<String>>
     table
         .lines()
         .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
-}
-
-/// What the marks beside counts mean, where there are any.
-fn legend(rows: &[Row]) -> String {
-    let notes = [
-        (
-            Level::Reconstructed,
-            "~ something that the file no longer says was put back",
-        ),
-        (
-            Level::Partial,
-            "? something is unknown; run the convention alone for the notes",
-        ),
-    ];
-    let has = |level| {
-        rows.iter()
-            .any(|row| row.fidelity == level && row.failure.is_none())
-    };
-    notes
-        .iter()
-        .filter(|(level, _)| has(*level))
-        .map(|(_, note)| format!("\n{note}\n"))
         .collect()
 }
 
@@ -317,24 +273,16 @@ fn parameters(rows: &[Row]) -> String {
     if texts.is_empty() {
         return String::new();
     }
-    let (mut out, mut width) = (String::from("\nParameters:"), 11);
+    let (mut out, mut used) = (String::from("\nParameters:"), 11);
     for (index, text) in texts.iter().enumerate() {
         let end = if index + 1 < texts.len() { ";" } else { "" };
-        let length = text.chars().count() + end.len() + 1;
-        if width + length > usize::from(terminal_width()) {
+        let length = width(text) + end.len() + 1;
+        if used + length > usize::from(of_terminal()) {
             out.push_str("\n ");
-            width = 1;
+            used = 1;
         }
-        width += length;
+        used += length;
         out += &format!(" {text}{end}");
     }
     out + "\n"
-}
-
-/// The terminal's columns; elsewhere wide enough that most reasons stay on one line.
-fn terminal_width() -> u16 {
-    std::env::var("COLUMNS")
-        .ok()
-        .and_then(|columns| columns.parse().ok())
-        .unwrap_or_else(|| terminal_size::terminal_size().map_or(150, |(width, _)| width.0))
 }

@@ -1,20 +1,21 @@
 //! One model format into another.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use modelcost_analysis::agreement::{Difference, differences};
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::Trace;
 use modelcost_onnx::{Converted, ModelFile, convert};
-use modelcost_reader::{Kind, detect};
+use modelcost_reader::Kind;
 use modelcost_spec::{WriteOptions, Written};
 
-use super::{all_conventions, open};
+use super::{all_conventions, kind_of, open, without_file};
 use crate::args::{ConvertArgs, Target};
-use crate::errors::Failed;
+use crate::errors::{Failed, say};
+use crate::files;
 
 pub fn run(args: &ConvertArgs) -> Result<String, Failed> {
-    let kind = detect(&args.model).map_err(|diagnostic| Failed::about(&args.model, &diagnostic))?;
+    let (kind, file) = kind_of(&args.model)?;
     let is_onnx = matches!(kind, Kind::Onnx | Kind::OnnxText);
     let target = match (args.to, extension(args.output.as_deref())) {
         (Some(target), _) => target,
@@ -31,7 +32,7 @@ pub fn run(args: &ConvertArgs) -> Result<String, Failed> {
     };
     match target {
         Target::Toml => spec(args),
-        Target::Onnx | Target::Onnxtxt if is_onnx => onnx(args),
+        Target::Onnx | Target::Onnxtxt if is_onnx => onnx(args, &file),
         Target::Onnx | Target::Onnxtxt => Err(Failed::input(format!(
             "{} is not ONNX, and only ONNX and its text become each other; --to toml writes a spec",
             args.model.display()
@@ -39,11 +40,10 @@ pub fn run(args: &ConvertArgs) -> Result<String, Failed> {
     }
 }
 
-fn onnx(args: &ConvertArgs) -> Result<String, Failed> {
-    let fail = |error: modelcost_onnx::OnnxError| {
-        Failed::input(format!("{}: {error}", args.model.display()))
-    };
-    let file = ModelFile::open(&args.model).map_err(fail)?;
+fn onnx(args: &ConvertArgs, file: &Path) -> Result<String, Failed> {
+    let fail =
+        |error: modelcost_onnx::OnnxError| Failed::in_file(&args.model, without_file(&error, file));
+    let file = ModelFile::open(file).map_err(fail)?;
     match convert(&file).map_err(fail)? {
         Converted::Text(text) => write(args.output.as_deref(), text.as_bytes(), Some(&text)),
         Converted::Binary(bytes) => write(args.output.as_deref(), &bytes, None),
@@ -68,10 +68,10 @@ fn spec(args: &ConvertArgs) -> Result<String, Failed> {
             written.text.as_bytes(),
             Some(&written.text),
         )?);
-        return Err(Failed::input(format!(
-            "{}: what was written is not a whole spec yet: {message}",
-            args.model.display()
-        )));
+        return Err(Failed::in_file(
+            &args.model,
+            format!("what was written is not a whole spec yet: {message}"),
+        ));
     }
     for Difference { convention, what } in &found {
         say(&format!("warning: {convention}: {what}"));
@@ -115,10 +115,6 @@ fn checked(trace: &Trace) -> (Written, Vec<Difference>) {
     }
 }
 
-fn say(line: &str) {
-    anstream::eprintln!("{}", line.trim_end());
-}
-
 fn extension(path: Option<&Path>) -> Option<&str> {
     path?.extension()?.to_str()
 }
@@ -130,8 +126,5 @@ fn write(output: Option<&Path>, bytes: &[u8], text: Option<&str>) -> Result<Stri
             Failed::input("the result is binary; give a file to write it to with -o")
         });
     };
-    let path: PathBuf = path.into();
-    std::fs::write(&path, bytes)
-        .map_err(|error| Failed::input(format!("cannot write {}: {error}", path.display())))?;
-    Ok(format!("{} written\n", path.display()))
+    files::write(path, bytes)
 }

@@ -4,7 +4,7 @@ use modelcost_core::convention::{Convention, Options};
 use modelcost_reader::{Opened, no_graph, open_any};
 
 use super::convention;
-use crate::args::CountArgs;
+use crate::args::{CountArgs, misspelt_command};
 use crate::errors::Failed;
 use crate::render::{Answer, render, render_checkpoint};
 
@@ -13,6 +13,12 @@ pub fn run(args: &CountArgs) -> Result<String, Failed> {
         return Err(Failed::input("which model? Give the path of a model file"));
     };
     let convention = convention(&args.convention)?;
+    if let Some(command) = path.to_str().and_then(misspelt_command) {
+        let word = path.display();
+        return Err(Failed::input(format!(
+            "there is no file and no command '{word}'; did you mean '{command}'?"
+        )));
+    }
     let options = args.read.options().map_err(Failed::input)?;
     let opened = open_any(path, &options).map_err(|error| Failed::open(&error))?;
     let model = match opened {
@@ -31,7 +37,7 @@ pub fn run(args: &CountArgs) -> Result<String, Failed> {
                 training: args.training,
             },
         )
-        .map_err(|failure| Failed::input(format!("{}: {failure}", path.display())))?;
+        .map_err(|failure| Failed::in_file(path, failure))?;
     let text = render(&Answer {
         model: &model,
         convention,

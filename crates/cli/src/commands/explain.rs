@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use modelcost_analysis::bridge::{Bridge, Cause, bridge};
 use modelcost_core::convention::{Convention, Options};
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Fidelity;
 use modelcost_core::report::Report;
 use modelcost_reader::Model;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::{convention, open};
 use crate::args::{BridgeFormat, ExplainArgs, Units};
 use crate::errors::Failed;
-use crate::render::{json_text, path_text};
+use crate::render::{fidelity_section, json_text, path_text};
 use crate::svg;
 use crate::units::{grouped, with_unit};
 
@@ -31,6 +32,8 @@ struct Document<'a> {
     model: String,
     #[serde(flatten)]
     bridge: &'a Bridge,
+    from_fidelity: &'a Fidelity,
+    to_fidelity: &'a Fidelity,
 }
 
 pub fn run(args: &ExplainArgs) -> Result<String, Failed> {
@@ -49,17 +52,33 @@ pub fn run(args: &ExplainArgs) -> Result<String, Failed> {
             schema: "modelcost-bridge/1",
             model: args.model.display().to_string(),
             bridge: &bridge,
+            from_fidelity: &reports.0.fidelity,
+            to_fidelity: &reports.1.fidelity,
         }),
         BridgeFormat::Svg => svg::waterfall(&bridge),
-        BridgeFormat::Text => text(&bridge, (from, to), args.verbose),
+        BridgeFormat::Text => {
+            text(&bridge, (from, to), args.verbose) + &trusted(&reports.0, &reports.1)
+        }
     })
+}
+
+/// How far the two totals can be trusted, where that is not all the way.
+fn trusted(from: &Report, to: &Report) -> String {
+    if from.fidelity == to.fidelity {
+        return fidelity_section("Fidelity", &from.fidelity);
+    }
+    let of = |report: &Report| {
+        let heading = format!("Fidelity of {}", report.convention.identity());
+        fidelity_section(&heading, &report.fidelity)
+    };
+    of(from) + &of(to)
 }
 
 /// A model's report, or why there is none.
 pub fn count(model: &Model, convention: &dyn Convention) -> Result<Report, Failed> {
     convention
         .count(&model.trace, &Options::default())
-        .map_err(|failure| Failed::input(format!("{}: {failure}", model.path.display())))
+        .map_err(|failure| Failed::in_file(&model.path, failure))
 }
 
 fn text(bridge: &Bridge, conventions: (&dyn Convention, &dyn Convention), verbose: bool) -> String {

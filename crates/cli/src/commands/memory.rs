@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use modelcost_analysis::memory::{Memory, memory};
 use modelcost_analysis::roofline::{Bound, Chip, Roofline, chips, parse_chips, roofline};
 use modelcost_core::convention::Options;
+use modelcost_core::fidelity::{Fidelity, Layer};
 use modelcost_core::report::Extra;
 use modelcost_reader::Model;
 use serde::Serialize;
@@ -14,8 +15,10 @@ use super::explain::count;
 use super::{all_conventions, convention, open};
 use crate::args::{MemoryArgs, TextFormat};
 use crate::errors::Failed;
-use crate::render::{json_text, path_text};
+use crate::files::read_text;
+use crate::render::{fidelity_section, json_text, path_text};
 use crate::units::{grouped, megabytes};
+use crate::width::{pad, widest};
 
 const BOLD: Style = Style::new().bold();
 const FAINT: Style = AnsiColor::BrightBlack.on_default();
@@ -31,6 +34,7 @@ struct Document<'a> {
     tools: &'a [Printed],
     #[serde(skip_serializing_if = "Option::is_none")]
     roofline: Option<&'a Roofline>,
+    fidelity: &'a Fidelity,
 }
 
 /// What a tool prints about memory.
@@ -43,20 +47,22 @@ struct Printed {
 
 pub fn run(args: &MemoryArgs) -> Result<String, Failed> {
     let model = open(&args.model, &args.read.options().map_err(Failed::input)?)?;
-    let fail =
-        |error: &dyn std::fmt::Display| Failed::input(format!("{}: {error}", args.model.display()));
-    let bytes = memory(&model.trace).map_err(|error| fail(&error))?;
+    let bytes = memory(&model.trace).map_err(|error| Failed::in_file(&args.model, error))?;
+    let dtype = args.dtype.as_deref().unwrap_or("float16");
     let roof = match &args.chip {
         None => None,
         Some(name) => {
             let chip = find_chip(name, args)?;
             let report = count(&model, convention(&args.convention)?)?;
             Some(
-                roofline(&model.trace, &report, &chip, &args.dtype)
-                    .map_err(|error| fail(&error))?,
+                roofline(&model.trace, &report, &chip, dtype)
+                    .map_err(|error| Failed::in_file(&args.model, error))?,
             )
         }
     };
+    // Parameters hang on modules and activations on operators.
+    let seen = [Layer::Modules, Layer::Operators];
+    let fidelity = model.trace.fidelity.seen_by(&seen);
     let tools = printed(&model);
     if args.format == TextFormat::Json {
         return Ok(json_text(&Document {
@@ -68,6 +74,7 @@ pub fn run(args: &MemoryArgs) -> Result<String, Failed> {
             bytes: &bytes,
             tools: &tools,
             roofline: roof.as_ref(),
+            fidelity: &fidelity,
         }));
     }
     let mut out = text(&bytes);
@@ -75,6 +82,7 @@ pub fn run(args: &MemoryArgs) -> Result<String, Failed> {
     if let Some(roof) = &roof {
         out += &roofline_text(roof);
     }
+    out += &fidelity_section("Fidelity", &fidelity);
     Ok(out)
 }
 
@@ -130,12 +138,8 @@ fn end_line(out: &mut String, remark: &str) {
 fn find_chip(name: &str, args: &MemoryArgs) -> Result<Chip, Failed> {
     let mut all = chips();
     if let Some(path) = &args.chips {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
-        all.extend(
-            parse_chips(&text)
-                .map_err(|error| Failed::input(format!("{}: {error}", path.display())))?,
-        );
+        let text = read_text(path)?;
+        all.extend(parse_chips(&text).map_err(|error| Failed::in_file(path, error))?);
     }
     let wanted = name.to_lowercase();
     let found = all
@@ -198,22 +202,16 @@ fn roofline_text(roof: &Roofline) -> String {
         roof.seconds * 1e3,
         roof.ridge
     );
-    let width = roof
-        .layers
-        .iter()
-        .map(|layer| layer.path.chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(7);
+    let width = widest(roof.layers.iter().map(|layer| path_text(&layer.path)));
     for layer in &roof.layers {
         let bound = match layer.bound {
             Bound::Compute => "compute",
             Bound::Memory => "memory",
         };
-        let path = path_text(&layer.path);
+        let path = pad(path_text(&layer.path), width, false);
         let _ = writeln!(
             out,
-            "{path:width$}  {:>10.2} FLOPs/B  {bound:7}  {:>9.2} µs",
+            "{path}  {:>10.2} FLOPs/B  {bound:7}  {:>9.2} µs",
             layer.intensity,
             layer.seconds * 1e6
         );

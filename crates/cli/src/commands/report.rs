@@ -16,6 +16,7 @@ use super::sweep::{INPUT_SIZE, image};
 use super::{all_conventions, convention, open};
 use crate::args::{ReportArgs, Units};
 use crate::errors::Failed;
+use crate::files;
 use crate::svg;
 use crate::treemap;
 use crate::units::{grouped, shape, share, with_unit};
@@ -44,7 +45,7 @@ pub fn run(args: &ReportArgs) -> Result<String, Failed> {
         .collect();
     let report = main
         .count(&model.trace, &CountOptions::default())
-        .map_err(|failure| Failed::input(format!("{}: {failure}", args.model.display())))?;
+        .map_err(|failure| Failed::in_file(&args.model, failure))?;
     let growing = growing(&model, args, main);
     let page = page(
         &model,
@@ -57,12 +58,7 @@ pub fn run(args: &ReportArgs) -> Result<String, Failed> {
     .into_string();
     match &args.output {
         None => Ok(page),
-        Some(path) => {
-            std::fs::write(path, page).map_err(|error| {
-                Failed::input(format!("cannot write {}: {error}", path.display()))
-            })?;
-            Ok(format!("{} written\n", path.display()))
-        }
+        Some(path) => files::write(path, page.as_bytes()),
     }
 }
 

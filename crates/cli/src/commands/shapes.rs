@@ -1,28 +1,26 @@
 //! Every tensor's inferred shape and dtype.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use modelcost_core::dim::Dim;
 use modelcost_core::trace::{Target, TensorId, Trace};
 use modelcost_onnx::infer::Options;
 use modelcost_onnx::{Shapes, ValueShape, parse_value, shapes};
-use modelcost_reader::{Kind, detect};
+use modelcost_reader::{Kind, onnx_bindings};
 
-use super::open;
+use super::{kind_of, open, without_file};
 use crate::args::{ShapesArgs, TextFormat};
 use crate::errors::Failed;
+use crate::files::read_text;
 use crate::render::json_text;
+use crate::width::{pad, widest};
 
 pub fn run(args: &ShapesArgs) -> Result<String, Failed> {
     let path = &args.model;
-    let kind = detect(path).map_err(|diagnostic| Failed::about(path, &diagnostic))?;
-    let answer = match kind {
-        Kind::Onnx | Kind::OnnxText => {
-            let fail = |error: modelcost_onnx::OnnxError| {
-                Failed::input(format!("{}: {error}", path.display()))
-            };
-            shapes(path, &options(args)?).map_err(fail)?
-        }
+    let answer = match kind_of(path)? {
+        (Kind::Onnx | Kind::OnnxText, file) => shapes(&file, &options(args, &file)?)
+            .map_err(|error| Failed::in_file(path, without_file(&error, &file)))?,
         _ if !args.value.is_empty() || args.values.is_some() => {
             return Err(Failed::input(
                 "--value and --values are for the inputs of ONNX models",
@@ -36,26 +34,13 @@ pub fn run(args: &ShapesArgs) -> Result<String, Failed> {
     })
 }
 
-fn options(args: &ShapesArgs) -> Result<Options, Failed> {
+fn options(args: &ShapesArgs, model: &Path) -> Result<Options, Failed> {
     let read = args.read.options().map_err(Failed::input)?;
-    let mut options = Options {
-        dims: read.dims.into_iter().collect(),
-        ..Options::default()
-    };
-    for (name, shape) in read.inputs {
-        let name =
-            name.ok_or_else(|| Failed::input("--input needs the input's name: NAME=1x3x224x224"))?;
-        options.inputs.push((name, shape));
-    }
+    let mut options = onnx_bindings(model, &read).map_err(|error| Failed::open(&error))?;
     if let Some(file) = &args.values {
-        let read = std::fs::read_to_string(file)
-            .map_err(|error| Failed::input(format!("cannot read {}: {error}", file.display())))?;
-        let values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&read)
-            .map_err(|error| {
-                Failed::input(format!(
-                    "{}: {error}; it must map input names to values",
-                    file.display()
-                ))
+        let values: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&read_text(file)?).map_err(|error| {
+                Failed::in_file(file, format!("{error}; it must map input names to values"))
             })?;
         for (name, value) in &values {
             options.values.push(binding(name, value)?);
@@ -142,16 +127,16 @@ fn text(answer: &Shapes) -> String {
         ("outputs", &answer.outputs),
         ("values", &answer.values),
     ];
-    let width = groups
+    let names = groups
         .iter()
         .flat_map(|(_, values)| values.iter())
-        .map(|value| value.name.chars().count())
-        .max();
-    let width = width.unwrap_or(0).min(60);
+        .map(|value| &value.name);
+    let width = widest(names).min(60);
     for (title, values) in groups.iter().filter(|(_, values)| !values.is_empty()) {
         let _ = writeln!(out, "{title}");
         for value in values.iter() {
-            let _ = writeln!(out, "  {:width$}  {}", value.name, describe(value));
+            let name = pad(&value.name, width, false);
+            let _ = writeln!(out, "  {name}  {}", describe(value));
         }
     }
     for (name, count) in &answer.unsupported {

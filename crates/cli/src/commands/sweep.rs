@@ -7,6 +7,7 @@ use modelcost_analysis::growth::{Growth, growth};
 use modelcost_analysis::sweep::{self, Axis};
 use modelcost_core::convention::Convention;
 use modelcost_core::dim::Dim;
+use modelcost_core::fidelity::Fidelity;
 use modelcost_core::trace::{Shape, Trace};
 use modelcost_reader::{Model, Options};
 use serde::Serialize;
@@ -15,9 +16,10 @@ use smol_str::SmolStr;
 use super::{convention, open};
 use crate::args::{SweepArgs, SweepFormat};
 use crate::errors::Failed;
-use crate::render::{csv_line, json_text, markdown_table};
+use crate::render::{csv_line, fidelity_section, json_text, markdown_table};
 use crate::svg;
 use crate::units::grouped;
+use crate::width::{push_padded, widest};
 
 /// More points than any chart shows.
 const MOST_POINTS: usize = 10_000;
@@ -38,6 +40,7 @@ struct Document {
     growth: Vec<Growth>,
     crossings: Vec<Crossing>,
     points: Vec<Point>,
+    fidelity: Fidelity,
 }
 
 pub fn run(args: &SweepArgs) -> Result<String, Failed> {
@@ -91,6 +94,7 @@ pub fn run(args: &SweepArgs) -> Result<String, Failed> {
         growth,
         crossings,
         points,
+        fidelity: swept.fidelity,
     };
     Ok(match args.format {
         SweepFormat::Json => json_text(&document),
@@ -286,30 +290,30 @@ fn chart(axes: &[Axis], document: &Document) -> String {
 fn text(axes: &[Axis], document: &Document, convention: &dyn Convention) -> String {
     let mut out = format!("{}\n\n", document.convention);
     let rows = rows(document);
-    let width = |column: usize, head: &str| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(head.chars().count())
-    };
     let unit = format!("{}s", convention.info().unit);
     let heads: Vec<&str> = axes
         .iter()
         .map(|axis| axis.name.as_str())
         .chain([unit.as_str()])
         .collect();
-    for (column, head) in heads.iter().enumerate() {
-        let _ = write!(out, "{head:>0$}  ", width(column, head));
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    for row in &rows {
-        for (column, cell) in row.iter().enumerate() {
-            let _ = write!(out, "{cell:>0$}  ", width(column, heads[column]));
+    let widths: Vec<usize> = heads
+        .iter()
+        .enumerate()
+        .map(|(column, head)| {
+            let cells = rows.iter().map(|row| row[column].as_str());
+            widest(cells.chain([*head]))
+        })
+        .collect();
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        for (column, (cell, width)) in cells.zip(&widths).enumerate() {
+            out.push_str(if column > 0 { "  " } else { "" });
+            push_padded(&mut out, cell, *width, true);
         }
-        out.truncate(out.trim_end().len());
         out.push('\n');
+    };
+    line(&mut heads.iter().copied());
+    for row in &rows {
+        line(&mut row.iter().map(String::as_str));
     }
     if let Some(polynomial) = &document.polynomial {
         let _ = write!(out, "\nExactly: {polynomial}\n");
@@ -317,7 +321,11 @@ fn text(axes: &[Axis], document: &Document, convention: &dyn Convention) -> Stri
     for growth in &document.growth {
         let from = match growth.dominates_from {
             Some(1) => ", which is the larger part at every size".to_string(),
-            Some(size) => format!(", which is the larger part from {} = {size}", growth.symbol),
+            Some(size) => format!(
+                ", which is the larger part from {} = {}",
+                growth.symbol,
+                grouped(&Dim::from(size))
+            ),
             None => String::new(),
         };
         let _ = writeln!(
@@ -341,7 +349,7 @@ fn text(axes: &[Axis], document: &Document, convention: &dyn Convention) -> Stri
             grouped(&Dim::from(crossing.from))
         );
     }
-    out
+    out + &fidelity_section("Fidelity", &document.fidelity)
 }
 
 fn capitalized(text: &str) -> String {

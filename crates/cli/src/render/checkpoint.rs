@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::delimited::{csv_line, markdown_table};
 use super::json_text;
-use super::tree::{BOLD, DIM, NUMBER, WARN, guides, pad};
+use super::tree::{BOLD, DIM, NUMBER, WARN, guides};
 use crate::args::{Format, OutputArgs, Sort};
 use crate::paint::styled;
 use crate::units::{grouped, megabytes, scaled, share};
+use crate::width::{pad, widest, width};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -164,20 +165,20 @@ fn short(class: &str) -> &str {
 
 fn name(row: &Row<'_>, guide: Option<&String>, root: &str) -> (String, usize) {
     if row.depth == 0 {
-        return (styled(BOLD, root), root.chars().count());
+        return (styled(BOLD, root), width(root));
     }
     let Some(guide) = guide else {
-        return (clean(row.path), row.path.chars().count());
+        return (clean(row.path), width(row.path));
     };
     let own = clean(short(row.path));
-    let mut width = guide.chars().count() + own.chars().count();
+    let mut columns = width(guide) + width(&own);
     let mut text = format!("{}{own}", styled(DIM, guide));
     if let Some(class) = row.class {
         let class = clean(short(class));
-        width += 1 + class.chars().count();
+        columns += 1 + width(&class);
         let _ = write!(text, " {}", styled(DIM, &class));
     }
-    (text, width)
+    (text, columns)
 }
 
 fn row_cells(row: &Row<'_>, part: &Part, output: &OutputArgs) -> [String; 6] {
@@ -246,8 +247,8 @@ fn table(lines: &[Line]) -> String {
         .iter()
         .enumerate()
         .map(|(column, head)| {
-            let cells = lines.iter().map(|line| line.cells[column].chars().count());
-            cells.max().unwrap_or(0).max(head.chars().count())
+            let cells = lines.iter().map(|line| line.cells[column].as_str());
+            widest(cells.chain([*head]))
         })
         .collect();
     // A column that says nothing is left out.
@@ -342,10 +343,10 @@ fn totals(checkpoint: &Checkpoint) -> String {
         let bytes = megabytes(part.totals.bytes);
         lines.push(("Beside", format!("{what}{place}: {bytes} in {tensors}")));
     }
-    let width = lines.iter().map(|(name, _)| name.chars().count()).max();
+    let width = widest(lines.iter().map(|(name, _)| name));
     let mut out = String::from("\n");
     for (name, value) in lines {
-        let _ = writeln!(out, "{}  {value}", pad(name, width.unwrap_or(0), false));
+        let _ = writeln!(out, "{}  {value}", pad(name, width, false));
     }
     let mut note = |text: &str| {
         let _ = writeln!(out, "  {}", styled(WARN, &format!("· {}", clean(text))));

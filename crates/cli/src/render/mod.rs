@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod delimited;
+mod fidelity;
 mod json;
 mod tree;
 
@@ -14,6 +15,7 @@ use crate::args::{Format, OutputArgs, Sort};
 
 pub use checkpoint::render as render_checkpoint;
 pub use delimited::{csv_line, markdown_table};
+pub use fidelity::{legend, mark, section as fidelity_section, word as fidelity_word};
 pub use json::to_text as json_text;
 
 /// One answer, and what is needed to show it.

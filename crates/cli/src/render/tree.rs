@@ -9,10 +9,11 @@ use modelcost_core::fidelity::Level;
 use modelcost_core::report::{Entry, Layer};
 use modelcost_core::trace::ModuleId;
 
-use super::Answer;
+use super::{Answer, fidelity};
 use crate::args::Units;
 use crate::paint::{paint, styled};
 use crate::units::{grouped, scaled, shape, share, with_unit};
+use crate::width::{pad, push_padded, spaces, widest, width};
 
 pub(super) const DIM: Style = AnsiColor::BrightBlack.on_default();
 pub(super) const BOLD: Style = Style::new().bold();
@@ -22,7 +23,7 @@ pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
 /// One printed line: its cells, and what goes under it.
 struct Line {
     name: String,
-    /// Characters of `name` that are printed, without colour codes.
+    /// Columns that `name` takes, without colour codes.
     width: usize,
     cells: [String; 5],
     below: Vec<String>,
@@ -34,11 +35,11 @@ pub(super) fn render(answer: &Answer) -> String {
     lines_to_text(answer, &rows, |index| {
         let layer = rows[index];
         if layer.depth == 0 {
-            return (styled(BOLD, &layer.class), layer.class.chars().count());
+            return (styled(BOLD, &layer.class), width(&layer.class));
         }
         let guide = &guides[index];
         let name = layer.path.rsplit('.').next().unwrap_or_default();
-        let width = guide.chars().count() + name.chars().count() + 1 + layer.class.chars().count();
+        let width = width(guide) + width(name) + 1 + width(&layer.class);
         let mut text = String::with_capacity(guide.len() + name.len() + 1 + layer.class.len());
         paint(&mut text, DIM, |out| out.push_str(guide));
         text.push_str(name);
@@ -52,7 +53,7 @@ pub(super) fn table(answer: &Answer) -> String {
     let rows = answer.rows();
     lines_to_text(answer, &rows, |index| {
         let path = super::path_text(&rows[index].path);
-        (path.to_string(), path.chars().count())
+        (path.to_string(), width(path))
     })
 }
 
@@ -110,10 +111,10 @@ fn lines_to_text(
     }
     let header = header(answer);
     let name_width = lines.iter().map(|line| line.width).max().unwrap_or(0);
-    let mut widths = header.each_ref().map(|text| text.chars().count());
+    let mut widths = header.each_ref().map(|text| width(text));
     for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(&line.cells) {
-            *width = (*width).max(cell.chars().count());
+        for (widest, cell) in widths.iter_mut().zip(&line.cells) {
+            *widest = (*widest).max(width(cell));
         }
     }
     // A column that says nothing is left out.
@@ -159,28 +160,7 @@ fn lines_to_text(
 /// One cell of a line, after the gap between columns.
 fn cell(out: &mut String, text: &str, width: usize, right: bool, style: Style) {
     out.push_str("  ");
-    paint(out, style, |out| padded(out, text, width, right));
-}
-
-fn padded(out: &mut String, text: &str, width: usize, right: bool) {
-    let fill = width.saturating_sub(text.chars().count());
-    if right {
-        spaces(out, fill);
-    }
-    out.push_str(text);
-    if !right {
-        spaces(out, fill);
-    }
-}
-
-fn spaces(out: &mut String, count: usize) {
-    out.extend(std::iter::repeat_n(' ', count));
-}
-
-pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
-    let mut out = String::new();
-    padded(&mut out, text, width, right);
-    out
+    paint(out, style, |out| push_padded(out, text, width, right));
 }
 
 fn header(answer: &Answer) -> [String; 5] {
@@ -285,22 +265,14 @@ fn totals(answer: &Answer) -> String {
     for extra in &report.extras {
         line(&extra.name, extra.value.clone());
     }
-    match report.fidelity.level {
-        Level::Exact => {}
-        Level::Reconstructed => line("Fidelity", styled(WARN, "reconstructed")),
-        Level::Partial => line("Fidelity", styled(WARN, "partial")),
+    if report.fidelity.level != Level::Exact {
+        let level = fidelity::word(report.fidelity.level);
+        line("Fidelity", styled(WARN, level));
     }
-    let width = lines
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = widest(lines.iter().map(|(name, _)| name));
     let mut out = String::from("\n");
     for (name, value) in lines {
         let _ = writeln!(out, "{}  {value}", pad(&name, width, false));
     }
-    for note in &report.fidelity.notes {
-        let _ = writeln!(out, "  {}", styled(WARN, &format!("· {note}")));
-    }
-    out
+    out + &fidelity::notes(&report.fidelity)
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{chosen_conventions, open};
 use crate::args::{ReconcileArgs, ReconcileFormat};
 use crate::errors::Failed;
-use crate::render::{json_text, markdown_table};
+use crate::render::{json_text, legend, mark, markdown_table};
 use crate::units::grouped;
 
 mod table;
@@ -109,7 +109,7 @@ fn markdown(answer: &Reconciliation, most: usize) -> String {
         };
         let unit = reading.unit.to_string();
         vec![
-            value(reading),
+            value(reading) + mark(reading.fidelity),
             unit,
             reading.convention.clone(),
             assumed(reading),
@@ -149,6 +149,7 @@ fn text(answer: &Reconciliation, scenarios: &Scenarios, reported: &str, most: us
     };
     let (value_width, name_width) = (width(&value), width(&|reading| reading.convention.clone()));
     let assumed_width = width(&assumed);
+    let mark_width = width(&|reading| mark(reading.fidelity).into());
     for (index, reading) in shown.iter().enumerate() {
         let style = if reading.fits { FITS } else { Style::new() };
         let unit = format!("{}s", reading.unit);
@@ -159,9 +160,10 @@ fn text(answer: &Reconciliation, scenarios: &Scenarios, reported: &str, most: us
         };
         let _ = writeln!(
             out,
-            "{:>3}  {style}{:>value_width$} {unit:5}{style:#}  {:name_width$}  {:assumed_width$}  {FAINT}{last}{FAINT:#}",
+            "{:>3}  {style}{:>value_width$} {unit:5}{style:#}{:mark_width$}  {:name_width$}  {:assumed_width$}  {FAINT}{last}{FAINT:#}",
             index + 1,
             value(reading),
+            mark(reading.fidelity),
             reading.convention,
             assumed(reading),
         );
@@ -173,6 +175,7 @@ fn text(answer: &Reconciliation, scenarios: &Scenarios, reported: &str, most: us
             answer.readings.len() - shown.len()
         );
     }
+    out += &legend(shown.iter().map(|reading| reading.fidelity));
     if let Some(decide) = &answer.decide {
         let _ = writeln!(out, "\nWhat would decide: {decide}.");
     }

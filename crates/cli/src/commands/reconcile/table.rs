@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{BOLD, FAINT, assumed, figure, read_model, scenarios_of, value};
 use crate::args::{ReadArgs, ReconcileArgs, ReconcileFormat};
 use crate::errors::Failed;
+use crate::files::read_text;
 use crate::parallel;
 use crate::render::{json_text, markdown_table};
 
@@ -104,8 +105,7 @@ pub fn run(
 
 /// The comment at the top and the lines. Without a header the columns are MODEL,FIGURE[,UNIT].
 fn read(path: &Path) -> Result<(String, Vec<Line>), Failed> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failed::input(format!("cannot read {}: {error}", path.display())))?;
+    let text = read_text(path)?;
     let introduction: Vec<&str> = text
         .lines()
         .map_while(|line| line.strip_prefix('#'))
@@ -119,7 +119,7 @@ fn read(path: &Path) -> Result<(String, Vec<Line>), Failed> {
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
-        .flexible(!has_header)
+        .flexible(true)
         .has_headers(true)
         .from_reader(text.as_bytes());
     if !has_header {
@@ -128,16 +128,30 @@ fn read(path: &Path) -> Result<(String, Vec<Line>), Failed> {
     let headers = reader.headers().cloned().unwrap_or_default();
     let mut lines: Vec<Line> = Vec::new();
     for record in reader.records() {
-        let read = record.and_then(|record| {
-            let at = record.position().map_or(0, csv::Position::line);
-            let line: Line = record.deserialize(Some(&headers))?;
-            Ok(Line { at, ..line })
-        });
-        lines.push(read.map_err(|error: csv::Error| {
-            let at = error.position().map_or(0, csv::Position::line);
+        let wrong = |at: u64, what: &str| {
             let mend = "a row is MODEL,FIGURE or MODEL,FIGURE,UNIT, or has the header's columns";
-            Failed::input(format!("{}:{at}: {error}; {mend}", path.display()))
-        })?);
+            Failed::input(format!("{}:{at}: {what}; {mend}", path.display()))
+        };
+        let mut record = record.map_err(|error| {
+            let at = error.position().map_or(0, csv::Position::line);
+            wrong(at, &error.to_string())
+        })?;
+        let at = record.position().map_or(0, csv::Position::line);
+        if record.len() > headers.len() {
+            return Err(wrong(at, "too many columns"));
+        }
+        // What is left out at the end of a row is empty.
+        while record.len() < headers.len() {
+            record.push_field("");
+        }
+        let line: Line = match record.deserialize(Some(&headers)) {
+            Ok(line) => line,
+            Err(_) => return Err(wrong(at, "the header has no column for the figure")),
+        };
+        if line.model.as_os_str().is_empty() || line.reported.is_empty() {
+            return Err(wrong(at, "the model or its figure is missing"));
+        }
+        lines.push(Line { at, ..line });
     }
     if lines.is_empty() {
         return Err(Failed::input(format!("{} has no rows", path.display())));
@@ -155,6 +169,9 @@ fn figures(path: &Path, lines: &[Line]) -> Result<Vec<Figures>, Failed> {
             .map_err(|error| Failed::input(format!("{}:{}: {error}", path.display(), line.at)))
     };
     let both = |line: &Line| -> Result<Figures, Failed> {
+        input_of(line, &ReadArgs::default())
+            .options()
+            .map_err(|error| Failed::input(format!("{}:{}: {error}", path.display(), line.at)))?;
         let params = match line.params.as_str() {
             "" => None,
             params => Some(read(line, params)?),
@@ -179,12 +196,12 @@ fn answers(
     }
     let models: Vec<((&Path, &str), Vec<usize>)> = models.into_iter().collect();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let done = parallel::map(&models, |((model, input), indices)| {
+    let done = parallel::map(&models, |((model, _), indices)| {
         let lines = indices
             .iter()
             .map(|index| (&lines[*index], &figures[*index]));
         let lines: Vec<(&Line, &Figures)> = lines.collect();
-        of_model(&folder.join(model), input, &lines, args, conventions)
+        of_model(&folder.join(model), &lines, args, conventions)
     });
     let mut rows: Vec<(usize, TableRow)> = Vec::new();
     for ((_, indices), answers) in models.iter().zip(done) {
@@ -194,21 +211,27 @@ fn answers(
     Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
+/// How the model of a line is read: at the line's input, where it says one.
+fn input_of(line: &Line, read: &ReadArgs) -> ReadArgs {
+    let mut read = read.clone();
+    if !line.input.is_empty() {
+        read.input = vec![line.input.clone()];
+    }
+    read
+}
+
 fn of_model(
     model: &Path,
-    input: &str,
     lines: &[(&Line, &Figures)],
     args: &ReconcileArgs,
     conventions: &[&dyn Convention],
 ) -> Result<Vec<TableRow>, Failed> {
-    let mut read = args.read.clone();
-    if !input.is_empty() {
-        read = ReadArgs {
-            input: vec![input.to_string()],
-            ..read
-        };
-    }
-    let options = read.options().map_err(Failed::input)?;
+    let Some((first, _)) = lines.first() else {
+        return Ok(Vec::new());
+    };
+    let options = input_of(first, &args.read)
+        .options()
+        .map_err(Failed::input)?;
     let as_it_is = values(
         &Scenario::unchanged(read_model(model, &options)?),
         conventions,
@@ -228,7 +251,7 @@ fn of_model(
         let mut answer = judged(&as_it_is);
         let is_read = answer.readings.iter().any(|reading| reading.fits);
         // An input that the table gives is not doubted.
-        if !is_read && input.is_empty() {
+        if !is_read && line.input.is_empty() {
             let changed = match &changed {
                 Some(known) => known,
                 None => {

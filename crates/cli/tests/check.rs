@@ -139,7 +139,7 @@ fn a_baseline_shows_which_layers_changed() {
     assert!(text.contains("was counted under torchinfo@1.8.0"), "{text}");
     let both = run(&["check", &old, &new, "--baseline", &baseline]);
     assert_eq!(both.status.code(), Some(2));
-    let symbolic = folder.write("s.json", &printed.replace("714682664", "\"12*batch\""));
+    let symbolic = folder.write("s.json", printed.replace("714682664", "\"12*batch\""));
     let unbound = run(&["check", &old, "--baseline", &symbolic]);
     let text = String::from_utf8(unbound.stderr).unwrap();
     assert!(

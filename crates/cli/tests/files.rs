@@ -181,6 +181,12 @@ fn convert_writes_a_spec_that_gives_the_same_numbers() {
     let text = std::fs::read_to_string(spec).unwrap();
     assert_eq!(stdout(&["convert", spec]), text);
     assert_eq!(stdout(&["convert", program, "--to", "toml"]), text);
+    // The page about specs shows it, of a file with a plain name.
+    let named = folder.join("resnet18.pt2");
+    std::fs::copy(root().join(program), &named).unwrap();
+    let shown = stdout(&["convert", named.to_str().unwrap()]);
+    let page = std::fs::read_to_string(root().join("docs/spec.md")).unwrap();
+    assert!(page.contains(&format!("```toml\n{shown}```")), "{shown}");
     let output = run(&["convert", program, "-o", "model.onnx"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Packs the extension with this platform's server inside: scripts/package.sh [PROGRAM] [OUT.vsix]
+# Packs the extension with this platform's server inside: package.sh [PROGRAM] [OUT.vsix]
 set -euo pipefail
+# Paths are the caller's, wherever this is called from.
+here=$PWD
 cd "$(dirname "$0")/.."
 root=$(cd ../.. && pwd)
-program=${1:-$root/target/release/modelcost}
-out=${2:-modelcost.vsix}
+of_caller() { case "$1" in /*|[A-Za-z]:*) echo "$1" ;; *) echo "$here/$1" ;; esac; }
+program=$(of_caller "${1:-$root/target/release/modelcost}")
+out=$(of_caller "${2:-modelcost.vsix}")
 [ -x "$program" ] || { echo "no program at $program: cargo build --release" >&2; exit 1; }
 [ -d node_modules ] || npm ci --silent --no-audit --no-fund
 mkdir -p server

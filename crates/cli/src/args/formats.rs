@@ -64,7 +64,7 @@ pub enum ReconcileFormat {
 pub enum TextFormat {
     /// For reading
     Text,
-    /// Machine-readable
+    /// Machine-readable (schema modelcost-memory/1, modelcost-shapes/1)
     Json,
 }
 
@@ -106,7 +106,7 @@ pub enum CheckFormat {
 pub enum ListFormat {
     /// For reading
     Table,
-    /// Machine-readable
+    /// Machine-readable, with the rules (schema modelcost-conventions/1)
     Json,
     /// The reference page, generated from the rules
     Markdown,

@@ -20,6 +20,22 @@ struct Entry<'a> {
     unit: Option<Unit>,
     summary: &'a str,
     source: &'a str,
+    rules: Vec<RuleEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct RuleEntry<'a> {
+    targets: Vec<&'a str>,
+    when: Option<&'a str>,
+    parts: Vec<(&'a str, &'a str)>,
+    source: &'a str,
+    note: &'a str,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    conventions: Vec<Entry<'a>>,
 }
 
 pub fn run(args: &ConventionsArgs) -> Result<String, Failed> {
@@ -29,8 +45,11 @@ pub fn run(args: &ConventionsArgs) -> Result<String, Failed> {
     };
     Ok(match args.format {
         ListFormat::Json => {
-            let entries: Vec<Entry> = chosen.iter().map(|convention| entry(*convention)).collect();
-            json_text(&entries)
+            let entries = chosen.iter().map(|convention| entry(*convention));
+            json_text(&Document {
+                schema: "modelcost-conventions/1",
+                conventions: entries.collect(),
+            })
         }
         ListFormat::Markdown => reference(&chosen),
         ListFormat::Table if args.convention.is_some() => {
@@ -54,6 +73,20 @@ fn entry(convention: &dyn Convention) -> Entry<'_> {
         unit: info.counts.then_some(info.unit),
         summary: &info.summary,
         source: &info.source,
+        rules: convention.rules().iter().map(rule_entry).collect(),
+    }
+}
+
+fn rule_entry(rule: &Rule) -> RuleEntry<'_> {
+    let parts = rule.parts.iter();
+    RuleEntry {
+        targets: rule.targets().map(|name| name.as_str()).collect(),
+        when: rule.when.as_ref().map(|when| when.text().as_str()),
+        parts: parts
+            .map(|(part, formula)| (part.as_str(), formula.text().as_str()))
+            .collect(),
+        source: &rule.source,
+        note: &rule.note,
     }
 }
 

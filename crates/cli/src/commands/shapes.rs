@@ -8,6 +8,7 @@ use modelcost_core::trace::{Target, TensorId, Trace};
 use modelcost_onnx::infer::Options;
 use modelcost_onnx::{Shapes, ValueShape, parse_value, shapes};
 use modelcost_reader::{Kind, onnx_bindings};
+use serde::Serialize;
 
 use super::{kind_of, open, without_file};
 use crate::args::{ShapesArgs, TextFormat};
@@ -15,6 +16,13 @@ use crate::errors::Failed;
 use crate::files::read_text;
 use crate::render::json_text;
 use crate::width::{pad, widest};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    shapes: &'a Shapes,
+}
 
 pub fn run(args: &ShapesArgs) -> Result<String, Failed> {
     let path = &args.model;
@@ -29,7 +37,10 @@ pub fn run(args: &ShapesArgs) -> Result<String, Failed> {
         _ => of_trace(&open(path, &args.read.options().map_err(Failed::input)?)?.trace),
     };
     Ok(match args.format {
-        TextFormat::Json => json_text(&answer),
+        TextFormat::Json => json_text(&Document {
+            schema: "modelcost-shapes/1",
+            shapes: &answer,
+        }),
         TextFormat::Text => text(&answer),
     })
 }

@@ -192,7 +192,7 @@ fn lines_hide_sizes(trace: &Trace) -> bool {
             "slice" | "split" => !shows(&["[", "narrow", "chunk", "split"]),
             "expand" => !shows(&["expand", "broadcast", "->", "repeat"]),
             _ if name.starts_with("fft_") => !shows(&["fft"]),
-            _ => jit::takes_sizes(name) && !shows(&[name]),
+            _ => jit::takes_sizes(name).is_some() && !shows(&[name]),
         };
         if !hidden || line.is_empty() || !jit::is_outermost(trace, call) {
             return false;

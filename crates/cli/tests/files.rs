@@ -252,6 +252,29 @@ fn piped(mut from: std::fs::File) -> std::process::Stdio {
     end.into()
 }
 
+/// The text has less than the file, and says what.
+#[test]
+fn converting_to_text_says_what_is_lost() {
+    let dynamo = "tests/corpus/small/mod__acts.raw.onnx";
+    let output = run(&["convert", dynamo]);
+    let said = errors(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("note: the text has no place for"), "{said}");
+    let legacy = run(&["convert", "tests/corpus/small/mod__bn2d.leg.onnx"]);
+    let said = errors(&legacy);
+    assert!(
+        said.contains("weights stay in mod__bn2d.leg.onnx"),
+        "{said}"
+    );
+    let input = std::fs::File::open(root().join("tests/corpus/small/mod__bn2d.leg.onnx"));
+    let piped = program::command(&["convert", "-"])
+        .stdin(piped(input.unwrap()))
+        .output()
+        .unwrap();
+    assert!(errors(&piped).contains("weights are left out"));
+    assert!(!String::from_utf8_lossy(&piped.stdout).contains("modelcost-"));
+}
+
 /// What is asked of `shapes` is what is asked of the count.
 #[test]
 fn shapes_of_onnx_take_inputs_and_batches() {

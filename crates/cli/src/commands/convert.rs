@@ -6,7 +6,7 @@ use modelcost_analysis::agreement::{Difference, differences};
 use modelcost_core::fidelity::Level;
 use modelcost_core::trace::Trace;
 use modelcost_onnx::{Converted, ModelFile, convert};
-use modelcost_reader::Kind;
+use modelcost_reader::{Kind, is_pipe};
 use modelcost_spec::{WriteOptions, Written};
 
 use super::{all_conventions, kind_of, open, without_file};
@@ -44,8 +44,16 @@ fn onnx(args: &ConvertArgs, file: &Path) -> Result<String, Failed> {
     let fail =
         |error: modelcost_onnx::OnnxError| Failed::in_file(&args.model, without_file(&error, file));
     let file = ModelFile::open(file).map_err(fail)?;
-    match convert(&file).map_err(fail)? {
-        Converted::Text(text) => write(args.output.as_deref(), text.as_bytes(), Some(&text)),
+    // What came through a pipe is in no file that a text could point into.
+    let name = args.model.file_name().filter(|_| !is_pipe(&args.model));
+    let name = name.map(|name| name.to_string_lossy());
+    match convert(&file, name.as_deref()).map_err(fail)? {
+        Converted::Text(text, notes) => {
+            for note in notes {
+                say(&format!("note: {note}"));
+            }
+            write(args.output.as_deref(), text.as_bytes(), Some(&text))
+        }
         Converted::Binary(bytes) => write(args.output.as_deref(), &bytes, None),
     }
 }

@@ -1,6 +1,6 @@
 //! Runs the program, for tests.
 
-// Every file of tests takes what it needs.
+// Each file of tests uses a part of it.
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};

@@ -170,6 +170,7 @@ macro_rules! from_integer {
     ($($int:ty),*) => {$(
         impl From<$int> for Dim {
             fn from(value: $int) -> Dim {
+                // The one of these that is no `From` is usize.
                 #[allow(clippy::unnecessary_fallible_conversions)]
                 i128::try_from(value).map_or(Dim::Overflow, Dim::Const)
             }

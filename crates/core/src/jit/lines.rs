@@ -167,7 +167,7 @@ impl Reader {
             self.rearranged(pattern, arguments);
             return Kind::Other;
         }
-        let takes_shape = takes_sizes(name);
+        let takes_shape = takes_sizes(name).is_some();
         for argument in arguments {
             self.visit(&argument.value, takes_shape);
         }
@@ -228,37 +228,36 @@ impl Reader {
     }
 }
 
-/// Whether a function or method of this name takes sizes.
-pub fn takes_sizes(name: &str) -> bool {
-    SHAPED.contains(&name)
+/// What a function or method does with the sizes that it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizesFor {
+    /// They are the new sizes of its first argument.
+    Reshaping,
+    /// It makes or repeats a tensor of them.
+    Making,
+    /// They are places and lengths in a tensor.
+    Cutting,
 }
 
-/// Functions and methods whose arguments are sizes.
-const SHAPED: &[&str] = &[
-    "adaptive_avg_pool2d",
-    "arange",
-    "empty",
-    "expand",
-    "full",
-    "interpolate",
-    "linspace",
-    "narrow",
-    "new_empty",
-    "new_full",
-    "new_ones",
-    "new_zeros",
-    "ones",
-    "pad",
-    "repeat",
-    "reshape",
-    "roll",
-    "split",
-    "tile",
-    "unflatten",
-    "unfold",
-    "view",
-    "zeros",
-];
+/// What a function or method of this name takes sizes for, if it takes any.
+pub fn takes_sizes(name: &str) -> Option<SizesFor> {
+    Some(match name {
+        "reshape" | "view" => SizesFor::Reshaping,
+        "arange" | "empty" | "expand" | "full" | "interpolate" | "new_empty" | "new_full"
+        | "new_ones" | "new_zeros" | "ones" | "rand" | "randn" | "repeat" | "tile" | "zeros" => {
+            SizesFor::Making
+        }
+        "adaptive_avg_pool2d"
+        | "linspace"
+        | "narrow"
+        | "pad"
+        | "roll"
+        | "split"
+        | "unflatten"
+        | "unfold" => SizesFor::Cutting,
+        _ => return None,
+    })
+}
 
 /// Whether people call a size so: `B, C, H, W = x.shape`.
 fn is_size_name(name: &str) -> bool {

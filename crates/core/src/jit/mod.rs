@@ -11,7 +11,7 @@ mod lines;
 mod live;
 mod sizes;
 
-pub use lines::takes_sizes;
+pub use lines::{SizesFor, takes_sizes};
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -10,6 +10,15 @@ use crate::document::{Body, Input, Key, Parameter, Part, Piece, Size, TensorDecl
 use crate::text::Text;
 use crate::tree::{Entry, Node, NodeKind};
 
+/// A tensor as it is written.
+struct Written {
+    shape: Vec<Size>,
+    /// Where the shape stands.
+    span: Span,
+    dtype: Option<Ident>,
+    flag: Option<bool>,
+}
+
 impl Reader {
     /// A layer's name: `conv1`, `"q, k, v"`, `"layer{i}"`.
     pub(super) fn key(&mut self, text: &Text) -> Key {
@@ -196,24 +205,26 @@ impl Reader {
     }
 
     pub(super) fn input(&mut self, name: Ident, node: &Node) -> Option<Input> {
-        let (shape, shape_span, dtype, _) = self.tensor(node, &[])?;
+        let tensor = self.tensor(node, &[])?;
         Some(Input {
             name,
-            shape,
-            shape_span,
-            dtype,
+            shape: tensor.shape,
+            shape_span: tensor.span,
+            dtype: tensor.dtype,
         })
     }
 
     /// `[1, 3, 224, 224]` or `{ shape = [...], dtype = "int64" }`, and the flags it is given.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn tensor(
-        &mut self,
-        node: &Node,
-        flags: &[&str],
-    ) -> Option<(Vec<Size>, Span, Option<Ident>, Option<bool>)> {
+    fn tensor(&mut self, node: &Node, flags: &[&str]) -> Option<Written> {
         let entries = match &node.kind {
-            NodeKind::Array(items) => return Some((self.shape(items), node.span, None, None)),
+            NodeKind::Array(items) => {
+                return Some(Written {
+                    shape: self.shape(items),
+                    span: node.span,
+                    dtype: None,
+                    flag: None,
+                });
+            }
             NodeKind::Table(entries) => entries,
             _ => {
                 self.wrong_kind(node, "a tensor", "a shape or a table with 'shape'");
@@ -233,7 +244,12 @@ impl Reader {
             }
         }
         match shape {
-            Some((shape, span)) => Some((shape, span, dtype, flag)),
+            Some((shape, span)) => Some(Written {
+                shape,
+                span,
+                dtype,
+                flag,
+            }),
             None => {
                 self.error("this tensor has no 'shape'", node.span);
                 None
@@ -326,13 +342,13 @@ impl Reader {
             self.sizes_may_be_unknown = true;
             let tensor = self.tensor(&entry.value, &[flag]);
             self.sizes_may_be_unknown = false;
-            if let Some((shape, _, dtype, given)) = tensor {
+            if let Some(tensor) = tensor {
                 body.tensors.push(TensorDecl {
                     name,
-                    shape,
-                    dtype,
+                    shape: tensor.shape,
+                    dtype: tensor.dtype,
                     buffer,
-                    flag: given.unwrap_or(true),
+                    flag: tensor.flag.unwrap_or(true),
                 });
             }
         }

@@ -71,27 +71,6 @@ impl<'d> Run<'d> {
     }
 }
 
-/// Functions and methods whose first argument is a tensor and whose others are its new sizes.
-pub(super) const SHAPED: &[&str] = &["reshape", "view"];
-
-/// Functions and methods that make or repeat tensors of sizes that they are given.
-pub(super) const MADE: &[&str] = &[
-    "arange",
-    "empty",
-    "expand",
-    "full",
-    "interpolate",
-    "new_full",
-    "new_ones",
-    "new_zeros",
-    "ones",
-    "rand",
-    "randn",
-    "repeat",
-    "tile",
-    "zeros",
-];
-
 /// The sizes that a call writes, one by one or as a tuple.
 fn written_sizes(arguments: &[Argument]) -> Vec<&Expr> {
     let mut out = Vec::new();

@@ -10,11 +10,10 @@ use std::rc::Rc;
 
 use modelcost_core::SmolStr;
 use modelcost_core::expr::{Argument, BinaryOp, Expr, ExprKind};
-use modelcost_core::jit;
+use modelcost_core::jit::{self, SizesFor};
 use modelcost_core::trace::CallId;
 use modelcost_core::value::Value;
 
-use super::hidden::{MADE, SHAPED};
 use super::{Context, Run, builtins};
 use crate::document::{Key, Layer, Part};
 
@@ -302,11 +301,11 @@ impl<'d> Run<'d> {
         let Some(method) = method.filter(|_| !sized) else {
             return Kind::Other;
         };
-        if SHAPED.contains(&method) {
-            reader.unclear |= self.hides_a_product(expr, arguments, reader);
-        } else if MADE.contains(&method) {
-            reader.unclear |= self.may_be_a_product(arguments, reader);
-        }
+        reader.unclear |= match jit::takes_sizes(method) {
+            Some(SizesFor::Reshaping) => self.hides_a_product(expr, arguments, reader),
+            Some(SizesFor::Making) => self.may_be_a_product(arguments, reader),
+            Some(SizesFor::Cutting) | None => false,
+        };
         Kind::Other
     }
 
